@@ -1,0 +1,73 @@
+package krbcrypto
+
+import "crypto/cipher"
+
+// suite is what is fixed for an enctype: its sizes and its algorithms. The table of suites
+// is built once and never changes.
+type suite struct {
+	etype      Enctype
+	name       string
+	aliases    []string
+	keyBytes   int    // protocol key
+	seedBytes  int    // input of random-to-key
+	confounder int    // random bytes in front of the plaintext
+	block      int    // confounder and plaintext are padded to a multiple of this; 1 = no padding
+	tag        int    // integrity tag in bytes
+	front      int    // how much of the tag stands in front of the message: tag or 0
+	sumType    int32  // mandatory checksum type
+	sumBytes   int    // and its length
+	iterations uint32 // default, and least, string-to-key iterations; 0 = takes none
+	profile    profile
+}
+
+// profile is the algorithm half of a suite (RFC 3961 section 3). Its methods may assume a
+// key of the right length; what they derive is kept by the caller.
+type profile interface {
+	// sealer returns the message encryption for one usage.
+	sealer(k *Key, usage uint32) sealer
+	// summer returns the mandatory checksum for one usage.
+	summer(k *Key, usage uint32) summer
+	// prf is the enctype's pseudo-random function.
+	prf(k *Key, in []byte) []byte
+	// randomToKey turns seedBytes random bytes into a key. It may keep the seed.
+	randomToKey(seed []byte) []byte
+	// stringToKey computes a key from a password; iterations is 0 where none apply.
+	stringToKey(password, salt []byte, iterations int) ([]byte, error)
+}
+
+// sealer encrypts whole messages under keys derived for one usage. It is safe for
+// concurrent use.
+type sealer interface {
+	// seal encrypts in place. msg has the length of the whole ciphertext; its body (what
+	// lies between front and the rest of the tag) holds confounder, plaintext and padding.
+	seal(msg []byte)
+	// open checks and decrypts in place, and returns the part of msg that is plaintext.
+	// len(msg) is at least confounder + tag and fits the padding.
+	open(msg []byte) (plain []byte, ok bool)
+}
+
+// summer computes a keyed checksum. It is safe for concurrent use.
+type summer interface {
+	// sum appends the checksum of the concatenated data.
+	sum(dst []byte, data [][]byte) []byte
+}
+
+// base is what derivation needs of the protocol key itself, computed at the first use:
+// many keys, session keys made for somebody else among them, never derive anything.
+type base struct {
+	block cipher.Block
+	mac   mac
+}
+
+// suites lists what is implemented, strongest families first.
+var suites = []*suite{}
+
+// suiteOf returns the suite of an enctype, or nil.
+func suiteOf(e Enctype) *suite {
+	for _, s := range suites {
+		if s.etype == e {
+			return s
+		}
+	}
+	return nil
+}
