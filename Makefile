@@ -1,0 +1,68 @@
+# krealm: a Kerberos realm server whose replicas are milliseconds behind.
+# `make` alone lists the targets.
+
+GO          ?= go
+PREFIX      ?= /usr/local
+DESTDIR     ?=
+FUZZTIME    ?= 20s
+BENCHTIME   ?= 1s
+PKG         ?= ./...
+ONCE        ?=
+KEEP        ?=
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK ?= golang.org/x/vuln/cmd/govulncheck@v1.1.4
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race fuzz lint vuln bench install deps clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo '  Settings: ONCE=1 (run: end after the show), KEEP=1 (run: keep its directory), PKG=./kdc/... (test, race),'
+	@echo '  FUZZTIME=20s, BENCHTIME=1s, PREFIX=/usr/local, DESTDIR='
+
+build: ## build bin/kdc, bin/krep, bin/krepd
+	$(GO) build -trimpath -o bin/ ./kdc ./krep ./krepd
+
+run: build ## the main job: an MIT realm moves in and replicates to two slaves
+	@tests/deps.sh client || echo 'run: no stock client; the tickets will be asked for with gokrb5'
+	@$(GO) build -trimpath -o bin/demo ./tests/demo
+	@ONCE=$(ONCE) KEEP=$(KEEP) bin/demo -bin bin -fixture tests/testdata/realm
+
+test: ## vet, build and all tests; installs the stock MIT programs, which judge ours
+	@tests/deps.sh all
+	$(GO) vet ./...
+	@$(MAKE) --no-print-directory build
+	$(GO) test $(PKG)
+
+race: ## all tests under the race detector
+	@tests/deps.sh all
+	@$(MAKE) --no-print-directory build
+	$(GO) test -race $(PKG)
+
+fuzz: ## every fuzz target for FUZZTIME
+	@tests/fuzz.sh $(FUZZTIME)
+
+lint: vuln ## gofmt, go vet, staticcheck, govulncheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	  if [ -n "$$unformatted" ]; then echo "gofmt would change:" $$unformatted >&2; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+vuln: ## govulncheck; says so where its database cannot be reached
+	@GO='$(GO)' tests/vuln.sh $(GOVULNCHECK)
+
+bench: ## the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+install: build ## install under PREFIX; MIT's names for the kdc go to PREFIX/libexec/krealm, so nothing stock is hidden
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec/krealm
+	install -m 0755 bin/kdc bin/krep bin/krepd $(DESTDIR)$(PREFIX)/sbin/
+	for name in krb5kdc kadmin.local kdb5_util; do \
+	  ln -sf ../../sbin/kdc $(DESTDIR)$(PREFIX)/libexec/krealm/$$name; done
+
+deps: ## install Debian's MIT Kerberos packages; starts no service
+	@tests/deps.sh all
+
+clean: ## remove what make built
+	rm -rf bin tests/out
