@@ -28,8 +28,8 @@ func (a *Appender) Append(ctx context.Context, want State, fetch func(after Stat
 	return State{}, errNotBuilt
 }
 
-// AppendRaw appends encoded changesets, which must follow the file's last state.
-func (a *Appender) AppendRaw(ctx context.Context, raw []byte) (State, error) {
+// AppendRaw appends changesets, which must follow the file's last state.
+func (a *Appender) AppendRaw(ctx context.Context, css []*Changeset) (State, error) {
 	return State{}, errNotBuilt
 }
 

@@ -30,6 +30,10 @@ var (
 	// ErrRebase is returned by a fetch callback that cannot continue from the file's last
 	// state: the file is set aside and a new one starts at the wanted state.
 	ErrRebase = errors.New("deltafile: start the file anew")
+	// ErrBehind is what a GapError unwraps to.
+	ErrBehind = errors.New("behind the start of the file")
+	// ErrForeign is what a ForeignError unwraps to.
+	ErrForeign = errors.New("another history")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("deltafile: closed")
 )
@@ -83,6 +87,9 @@ func (e *GapError) Error() string {
 	return fmt.Sprintf("deltafile: file starts at %s, after %s", e.Base, e.After)
 }
 
+// Unwrap gives ErrBehind.
+func (e *GapError) Unwrap() error { return ErrBehind }
+
 // ForeignError says that the file holds a change of the same epoch and serial as the
 // follower's state, but with another hash: two histories share one epoch. The follower needs
 // a full copy.
@@ -94,3 +101,6 @@ type ForeignError struct {
 func (e *ForeignError) Error() string {
 	return fmt.Sprintf("deltafile: %s in the file has another hash than the follower's", e.File)
 }
+
+// Unwrap gives ErrForeign.
+func (e *ForeignError) Unwrap() error { return ErrForeign }
