@@ -1,0 +1,2 @@
+// Package kdb keeps one realm's database in an SQLite file.
+package kdb
