@@ -1,11 +1,34 @@
 package krbcrypto
 
-// mac is a keyed hash with its key schedule done.
+import (
+	"crypto/subtle"
+	"slices"
+)
+
+// maxTag is the longest tag or checksum of any enctype, in bytes.
+const maxTag = 24
+
+// mac is a message authentication code under one key.
 type mac struct {
 	h *hmacKey
 }
 
-// sum writes the first len(out) bytes of the code of a‖b. out may overlap a or b.
+// sum writes the first len(out) bytes of the code of a‖b. out must not overlap a or b.
 func (m mac) sum(out, a, b []byte) {
 	m.h.sum(out, a, b)
+}
+
+// verify compares tag, of at most maxTag bytes, with the code of a‖b in constant time.
+func (m mac) verify(tag, a, b []byte) bool {
+	var want [maxTag]byte
+	m.sum(want[:len(tag)], a, b)
+	return subtle.ConstantTimeCompare(want[:len(tag)], tag) == 1
+}
+
+// appendSum appends the first n bytes of the code of the concatenated data.
+func (m mac) appendSum(dst []byte, n int, data [][]byte) []byte {
+	at := len(dst)
+	dst = slices.Grow(dst, n)[:at+n]
+	m.h.sumAll(dst[at:], data)
+	return dst
 }

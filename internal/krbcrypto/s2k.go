@@ -43,7 +43,7 @@ func StringToKey(e Enctype, password, salt, params []byte) (*Key, error) {
 				s.name, iter, s.iterations, maxIterations, ErrParams)
 		}
 	}
-	b, err := s.profile.stringToKey(password, salt, int(iter))
+	b, err := s.profile.stringToKey(s, password, salt, int(iter))
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,10 @@
 package krbcrypto
 
-import "crypto/cipher"
+import (
+	"crypto/cipher"
+	"crypto/sha256"
+	"crypto/sha512"
+)
 
 // suite is what is fixed for an enctype: its sizes and its algorithms. The table of suites
 // is built once and never changes.
@@ -32,7 +36,7 @@ type profile interface {
 	// randomToKey turns seedBytes random bytes into a key. It may keep the seed.
 	randomToKey(seed []byte) []byte
 	// stringToKey computes a key from a password; iterations is 0 where none apply.
-	stringToKey(password, salt []byte, iterations int) ([]byte, error)
+	stringToKey(s *suite, password, salt []byte, iterations int) ([]byte, error)
 }
 
 // sealer encrypts whole messages under keys derived for one usage. It is safe for
@@ -60,7 +64,27 @@ type base struct {
 }
 
 // suites lists what is implemented, strongest families first.
-var suites = []*suite{}
+var suites = []*suite{
+	{
+		etype: ETypeAES256SHA1, name: "aes256-cts-hmac-sha1-96", aliases: []string{"aes256-cts", "aes256-sha1"},
+		keyBytes: 32, seedBytes: 32, confounder: blockSize, block: 1, tag: sha1Tag,
+		sumType: SumAES256SHA1, sumBytes: sha1Tag, iterations: 4096, profile: aesSHA1{},
+	}, {
+		etype: ETypeAES128SHA1, name: "aes128-cts-hmac-sha1-96", aliases: []string{"aes128-cts", "aes128-sha1"},
+		keyBytes: 16, seedBytes: 16, confounder: blockSize, block: 1, tag: sha1Tag,
+		sumType: SumAES128SHA1, sumBytes: sha1Tag, iterations: 4096, profile: aesSHA1{},
+	}, {
+		etype: ETypeAES256SHA2, name: "aes256-cts-hmac-sha384-192", aliases: []string{"aes256-sha2"},
+		keyBytes: 32, seedBytes: 32, confounder: blockSize, block: 1, tag: 24,
+		sumType: SumAES256SHA2, sumBytes: 24, iterations: 32768,
+		profile: &aesSHA2{kind: hashSHA384, newHash: sha512.New384, tag: 24, prfLen: 48},
+	}, {
+		etype: ETypeAES128SHA2, name: "aes128-cts-hmac-sha256-128", aliases: []string{"aes128-sha2"},
+		keyBytes: 16, seedBytes: 16, confounder: blockSize, block: 1, tag: 16,
+		sumType: SumAES128SHA2, sumBytes: 16, iterations: 32768,
+		profile: &aesSHA2{kind: hashSHA256, newHash: sha256.New, tag: 16, prfLen: 32},
+	},
+}
 
 // suiteOf returns the suite of an enctype, or nil.
 func suiteOf(e Enctype) *suite {
