@@ -1,0 +1,271 @@
+package testrealm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// RealmName is the realm of the fixture.
+const RealmName = "EXAMPLE.ORG"
+
+// Options say what to lay out.
+type Options struct {
+	Bin    string   // directory of kdc, krep, krepd
+	Slaves []string // host names; nil means slave1 and slave2
+	Keep   bool     // Close leaves the directory
+}
+
+// Realm is one throw-away realm.
+type Realm struct {
+	Dir    string // 0700, holds one directory a host
+	Bin    string
+	Master *Host
+	Slaves []*Host
+
+	keep      bool
+	hosts     []*Host
+	processes []*Process
+}
+
+// New lays out the directories, the configuration and the ports of a master and its slaves.
+// Nothing runs yet and no database exists.
+func New(o Options) (*Realm, error) {
+	bin, err := filepath.Abs(o.Bin)
+	if err != nil {
+		return nil, err
+	}
+	for _, program := range []string{"kdc", "krep", "krepd"} {
+		if _, err := os.Stat(filepath.Join(bin, program)); err != nil {
+			return nil, fmt.Errorf("testrealm: build first: %w", err)
+		}
+	}
+	dir, err := os.MkdirTemp("", "krealm-") // 0700
+	if err != nil {
+		return nil, err
+	}
+	r := &Realm{Dir: dir, Bin: bin, keep: o.Keep}
+	names := o.Slaves
+	if names == nil {
+		names = []string{"slave1", "slave2"}
+	}
+	if r.Master, err = r.AddHost("master"); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	for _, name := range names {
+		h, err := r.AddHost(name)
+		if err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
+		r.Slaves = append(r.Slaves, h)
+	}
+	if err := r.writeSlaveList(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// Close ends all processes of the realm and removes its directory.
+func (r *Realm) Close() error {
+	for i := len(r.processes) - 1; i >= 0; i-- {
+		r.processes[i].Kill()
+	}
+	r.processes = nil
+	for _, h := range r.hosts {
+		for _, p := range h.held {
+			p.release()
+		}
+	}
+	if r.keep {
+		return nil
+	}
+	return os.RemoveAll(r.Dir)
+}
+
+// Logs gives the end of what each process wrote, for the message of a failed test.
+func (r *Realm) Logs() string {
+	const keep = 4000
+	var b strings.Builder
+	for _, p := range r.processes {
+		text := p.Log()
+		if len(text) > keep {
+			text = "[...]" + text[len(text)-keep:]
+		}
+		fmt.Fprintf(&b, "--- %s (pid %d, running %v)\n%s\n", p.Name, p.Pid(), p.Running(), text)
+	}
+	return b.String()
+}
+
+// Host is one machine of the realm: a directory with its configuration.
+type Host struct {
+	Name      string // "slave1"
+	FQDN      string // "slave1.example.org"
+	Dir       string
+	KDCPort   int
+	KrepdPort int // slaves only
+
+	KRB5Conf string
+	KDCConf  string
+	Database string // database_name: ours adds .sqlite, the stock programs use it as it is
+	Stash    string
+	Delta    string
+	Spool    string
+	Keytab   string
+	SlaveList,
+	Control string
+
+	realm *Realm
+	held  map[int]*port
+	runs  int
+}
+
+// AddHost lays out one more host, which is in no slave list.
+func (r *Realm) AddHost(name string) (*Host, error) {
+	dir := filepath.Join(r.Dir, name)
+	h := &Host{
+		Name: name, FQDN: name + ".example.org", Dir: dir, realm: r, held: map[int]*port{},
+		KRB5Conf: filepath.Join(dir, "krb5.conf"), KDCConf: filepath.Join(dir, "kdc.conf"),
+		Database: filepath.Join(dir, "principal"), Stash: filepath.Join(dir, "stash"),
+		Delta: filepath.Join(dir, "delta"), Spool: filepath.Join(dir, "spool"),
+		Keytab: filepath.Join(dir, "krep.keytab"), SlaveList: filepath.Join(dir, "slaves"),
+		Control: filepath.Join(dir, "control"),
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	for _, number := range []*int{&h.KDCPort, &h.KrepdPort} {
+		p, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		*number, h.held[p.Number] = p.Number, p
+	}
+	r.hosts = append(r.hosts, h)
+	krb5 := fmt.Sprintf(krb5Conf, RealmName, RealmName, h.KDCPort)
+	if err := os.WriteFile(h.KRB5Conf, []byte(krb5), 0o600); err != nil {
+		return nil, err
+	}
+	return h, os.WriteFile(h.KDCConf, []byte(h.kdcConf()), 0o600)
+}
+
+// krb5Conf takes the realm twice and the port of the one KDC that clients of this host ask.
+const krb5Conf = `[libdefaults]
+    default_realm = %s
+    dns_lookup_kdc = false
+    dns_lookup_realm = false
+    dns_canonicalize_hostname = false
+    rdns = false
+    allow_rc4 = true
+    allow_des3 = true
+[realms]
+    %s = {
+        kdc = 127.0.0.1:%d
+    }
+`
+
+func (h *Host) kdcConf() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `[realms]
+    %[1]s = {
+        database_name = %[2]s
+        key_stash_file = %[3]s
+        kdc_listen = 127.0.0.1:%[4]d
+        kdc_tcp_listen = 127.0.0.1:%[4]d
+        max_life = 1d
+        max_renewable_life = 7d
+        default_principal_flags = +preauth
+    }
+[krep]
+    %[1]s = {
+        keytab = %[5]s
+        control = %[6]s
+`, RealmName, h.Database, h.Stash, h.KDCPort, h.Keytab, h.Control)
+	if h.Name == "master" {
+		fmt.Fprintf(&b, "        delta_file = %s\n        slave_list = %s\n", h.Delta, h.SlaveList)
+	} else {
+		fmt.Fprintf(&b, "        listen = 127.0.0.1:%d\n        spool = %s\n        allow = krep/master.example.org@%s\n",
+			h.KrepdPort, h.Spool, RealmName)
+	}
+	b.WriteString("    }\n")
+	return b.String()
+}
+
+// writeSlaveList names all slaves: address, principal.
+func (r *Realm) writeSlaveList() error {
+	var b strings.Builder
+	b.WriteString("# address  principal\n")
+	for _, h := range r.Slaves {
+		fmt.Fprintf(&b, "127.0.0.1:%d  %s\n", h.KrepdPort, h.Principal())
+	}
+	return os.WriteFile(r.Master.SlaveList, []byte(b.String()), 0o600)
+}
+
+// Principal is the name under which the host's krep or krepd is known.
+func (h *Host) Principal() string { return "krep/" + h.FQDN + "@" + RealmName }
+
+// Env is the environment for programs on this host.
+func (h *Host) Env() []string {
+	return append(os.Environ(),
+		"KRB5_CONFIG="+h.KRB5Conf, "KRB5_KDC_PROFILE="+h.KDCConf,
+		"KRB5CCNAME=FILE:"+filepath.Join(h.Dir, "ccache"),
+		"KRB5RCACHETYPE=none", "LC_ALL=C.UTF-8", "TZ=UTC",
+		"PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+}
+
+// Start starts a server on this host and waits for its readiness line. The program is looked up
+// by lookUp. The realm ends it when it is closed.
+func (h *Host) Start(ctx context.Context, program string, args ...string) (*Process, error) {
+	h.release(program)
+	path, err := h.lookUp(program)
+	if err != nil {
+		return nil, err
+	}
+	h.runs++
+	name := h.Name + " " + program
+	cmd := exec.Command(path, args...)
+	cmd.Env, cmd.Dir = h.Env(), h.Dir
+	logFile := filepath.Join(h.Dir, "log", fmt.Sprintf("%02d-%s", h.runs, filepath.Base(program)))
+	p, err := start(ctx, name, logFile, cmd)
+	if err != nil {
+		return nil, err
+	}
+	h.realm.processes = append(h.realm.processes, p)
+	return p, nil
+}
+
+// release lets go of the port that the program is about to bind.
+func (h *Host) release(program string) {
+	number := h.KDCPort
+	if program == "krepd" {
+		number = h.KrepdPort
+	}
+	if p := h.held[number]; p != nil {
+		p.release()
+	}
+}
+
+// lookUp finds kdc, krep and krepd among what was built; every other name is a stock program.
+func (h *Host) lookUp(program string) (string, error) {
+	switch program {
+	case "kdc", "krep", "krepd":
+		return filepath.Join(h.realm.Bin, program), nil
+	}
+	return Stock(program)
+}
+
+// Stock finds a stock program, which may lie in sbin.
+func Stock(program string) (string, error) {
+	if path, err := exec.LookPath(program); err == nil {
+		return path, nil
+	}
+	for _, dir := range []string{"/usr/sbin", "/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("testrealm: %s is not installed (make deps)", program)
+}
