@@ -1,7 +1,5 @@
 package krbcrypto
 
-import "strconv"
-
 // Enctype is a Kerberos encryption type number (IANA registry "Kerberos Encryption Type
 // Numbers"). Any int32 may arrive from the wire; Supported says which are implemented.
 type Enctype int32
@@ -18,14 +16,6 @@ const (
 	ETypeCamellia128 Enctype = 25 // camellia128-cts-cmac, RFC 6803
 	ETypeCamellia256 Enctype = 26 // camellia256-cts-cmac, RFC 6803
 )
-
-// String returns MIT's canonical name, or "etype N" for a number without one.
-func (e Enctype) String() string {
-	if s := suiteOf(e); s != nil {
-		return s.name
-	}
-	return "etype " + strconv.Itoa(int(e))
-}
 
 // Supported reports whether keys of type e can be used.
 func Supported(e Enctype) bool { return suiteOf(e) != nil }

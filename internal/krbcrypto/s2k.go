@@ -9,17 +9,6 @@ import (
 // the slowest enctype. No implementation chooses more than 32768 by itself.
 const maxIterations = 1 << 20
 
-// SaltType is how the salt of a principal's key was chosen (MIT krb5 KRB5_KDB_SALTTYPE).
-type SaltType int32
-
-// Salt types; 1, 5 and 6 were version 4, AFS and certificate salts and are gone.
-const (
-	SaltNormal    SaltType = 0 // realm and components, nothing between
-	SaltNoRealm   SaltType = 2 // components
-	SaltOnlyRealm SaltType = 3 // realm
-	SaltSpecial   SaltType = 4 // the bytes stored beside the key
-)
-
 // StringToKey computes the key of a password. params is empty for the enctype's default, or
 // the four bytes of an iteration count (RFC 3962 section 4, RFC 8009 section 4, RFC 6803
 // section 3); a count below the default is refused, as MIT does, and so is one that would

@@ -11,7 +11,6 @@ import (
 type suite struct {
 	etype      Enctype
 	name       string
-	aliases    []string
 	keyBytes   int    // protocol key
 	seedBytes  int    // input of random-to-key
 	confounder int    // random bytes in front of the plaintext
@@ -66,20 +65,20 @@ type base struct {
 // suites lists what is implemented, strongest families first.
 var suites = []*suite{
 	{
-		etype: ETypeAES256SHA1, name: "aes256-cts-hmac-sha1-96", aliases: []string{"aes256-cts", "aes256-sha1"},
+		etype: ETypeAES256SHA1, name: "aes256-cts-hmac-sha1-96",
 		keyBytes: 32, seedBytes: 32, confounder: blockSize, block: 1, tag: sha1Tag,
 		sumType: SumAES256SHA1, sumBytes: sha1Tag, iterations: 4096, profile: aesSHA1{},
 	}, {
-		etype: ETypeAES128SHA1, name: "aes128-cts-hmac-sha1-96", aliases: []string{"aes128-cts", "aes128-sha1"},
+		etype: ETypeAES128SHA1, name: "aes128-cts-hmac-sha1-96",
 		keyBytes: 16, seedBytes: 16, confounder: blockSize, block: 1, tag: sha1Tag,
 		sumType: SumAES128SHA1, sumBytes: sha1Tag, iterations: 4096, profile: aesSHA1{},
 	}, {
-		etype: ETypeAES256SHA2, name: "aes256-cts-hmac-sha384-192", aliases: []string{"aes256-sha2"},
+		etype: ETypeAES256SHA2, name: "aes256-cts-hmac-sha384-192",
 		keyBytes: 32, seedBytes: 32, confounder: blockSize, block: 1, tag: 24,
 		sumType: SumAES256SHA2, sumBytes: 24, iterations: 32768,
 		profile: &aesSHA2{kind: hashSHA384, newHash: sha512.New384, tag: 24, prfLen: 48},
 	}, {
-		etype: ETypeAES128SHA2, name: "aes128-cts-hmac-sha256-128", aliases: []string{"aes128-sha2"},
+		etype: ETypeAES128SHA2, name: "aes128-cts-hmac-sha256-128",
 		keyBytes: 16, seedBytes: 16, confounder: blockSize, block: 1, tag: 16,
 		sumType: SumAES128SHA2, sumBytes: 16, iterations: 32768,
 		profile: &aesSHA2{kind: hashSHA256, newHash: sha256.New, tag: 16, prfLen: 32},
