@@ -23,15 +23,15 @@ var layers = []struct {
 	stacked  bool
 	packages []string
 }{
-	{"house", true, []string{"tests", "tests/interop", "tests/demo", "tests/testrealm"}},
+	{"house", true, []string{"tests", "tests/interop", "tests/demo", "tests/testrealm", "tests/kdcfixture"}},
 	{"main", false, []string{"krep", "krepd", "kdc"}},
 	{"command", false, []string{"krep/command", "krepd/command", "kdc/command"}},
 	{"services", false, []string{"krep/sender", "krep/feed", "krepd/receiver", "krepd/apply",
 		"kdc/as", "kdc/tgs", "kdc/serve", "internal/admin"}},
-	{"stores", true, []string{"krepd/spool", "kdc/preauth", "kdc/ticket", "kdc/kdb", "kdc/mkey",
-		"internal/stream", "internal/krb", "internal/realmconf"}},
-	{"values", true, []string{"internal/krbmsg", "internal/krbcrypto", "internal/der", "internal/profile",
-		"krep/slave", "krep/slavelist", "deltafile", "dumpfmt"}},
+	{"stores", true, []string{"krepd/spool", "kdc/preauth", "kdc/fast", "kdc/pac", "kdc/ticket", "kdc/realm",
+		"kdc/kdb", "kdc/mkey", "internal/control", "internal/stream", "internal/krb", "internal/realmconf"}},
+	{"values", true, []string{"krep/slave", "krep/slavelist", "internal/wire", "internal/krbmsg", "internal/krbcrypto",
+		"internal/der", "internal/profile", "deltafile", "dumpfmt"}},
 }
 
 // onlyImporters names, for modules that are kept behind one package, those that may import them.

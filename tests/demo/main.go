@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"krealm/tests/testrealm"
+)
+
+// showTimeout bounds the whole show; it takes a few seconds on an idle machine.
+const showTimeout = 5 * time.Minute
+
+func main() {
+	bin := flag.String("bin", "bin", "directory of kdc, krep and krepd")
+	fixture := flag.String("fixture", "tests/testdata/realm", "directory of the MIT realm to load")
+	flag.Parse()
+	os.Exit(run(*bin, *fixture))
+}
+
+func run(bin, fixture string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	d, err := newDemo(bin, fixture)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		return 1
+	}
+	defer d.close()
+
+	show, cancel := context.WithTimeout(ctx, showTimeout)
+	defer cancel()
+	err = d.show(show)
+	d.out.table(d.results, time.Since(d.began))
+	if err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
+		fmt.Fprintf(os.Stderr, "\nFAILED: %v\n\n%s", err, d.realm.Logs())
+		return 1
+	}
+	if once() {
+		return 0
+	}
+	d.out.usage(d)
+	<-ctx.Done()
+	fmt.Println("\nstopping everything, removing", d.realm.Dir)
+	return 0
+}
+
+// once tells whether the demo ends by itself.
+func once() bool {
+	return os.Getenv("ONCE") != "" && os.Getenv("ONCE") != "0" ||
+		!term.IsTerminal(int(os.Stdin.Fd())) || !term.IsTerminal(int(os.Stdout.Fd()))
+}
