@@ -75,10 +75,7 @@ func (l *loader) parse(name string, text []byte, root *node, depth int) error {
 			return err
 		}
 	}
-	if ps.wantBrace {
-		return ps.fail(ErrMissingBrace)
-	}
-	return nil
+	return nil // MIT's library lets a file end inside a subsection, and so do we
 }
 
 // parser is the state inside one file.
@@ -154,7 +151,7 @@ func (ps *parser) header(text string) error {
 	if len(ps.stack) > 1 {
 		return ps.fail(ErrSectionNotTop)
 	}
-	name, rest, ok := strings.Cut(strings.TrimLeft(text[1:], blanks), "]")
+	name, rest, ok := strings.Cut(text[1:], "]")
 	if !ok {
 		return ps.fail(ErrSection)
 	}
@@ -163,8 +160,7 @@ func (ps *parser) header(text string) error {
 		sec.final = true
 		rest = after
 	}
-	rest = strings.TrimLeft(rest, blanks)
-	if rest != "" && rest[0] != '#' && rest[0] != ';' {
+	if strings.Trim(rest, blanks) != "" {
 		return ps.fail(fmt.Errorf("%w: text after ]", ErrSection))
 	}
 	ps.stack = append(ps.stack[:0], sec)
