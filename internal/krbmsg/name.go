@@ -58,7 +58,7 @@ func (n PrincipalName) Is(parts ...string) bool {
 }
 
 // Unparse returns the name with realm in MIT's text form, the form of database keys and logs:
-// '/', '@' and '\' and some control characters inside a part or the realm are escaped.
+// '/', '@', '\' and some control characters inside a part or the realm are escaped.
 func (n PrincipalName) Unparse(realm []byte) string {
 	return string(n.AppendUnparsed(nil, realm))
 }
@@ -69,16 +69,16 @@ func (n PrincipalName) AppendUnparsed(dst []byte, realm []byte) []byte {
 		if i > 0 {
 			dst = append(dst, '/')
 		}
-		dst = appendEscaped(dst, p, true)
+		dst = appendEscaped(dst, p)
 	}
 	dst = append(dst, '@')
-	return appendEscaped(dst, realm, false)
+	return appendEscaped(dst, realm)
 }
 
-func appendEscaped(dst, s []byte, slash bool) []byte {
+func appendEscaped(dst, s []byte) []byte {
 	for _, c := range s {
 		switch {
-		case c == '\\' || c == '@' || c == '/' && slash:
+		case c == '\\' || c == '@' || c == '/':
 			dst = append(dst, '\\', c)
 		case c == '\n':
 			dst = append(dst, '\\', 'n')
