@@ -175,11 +175,11 @@ func (s *scanner) taggedData(tl []TL, n int) []TL {
 	}
 	for range n {
 		t := s.int16("tagged data type")
-		size := s.uint16("tagged data length")
-		data := s.hex("tagged data", int(size))
 		if t == TLDBArgs {
 			s.fail("tagged data type", errors.New("database arguments are never stored"))
 		}
+		size := s.uint16("tagged data length")
+		data := s.hex("tagged data", int(size))
 		if s.err != nil {
 			return tl
 		}

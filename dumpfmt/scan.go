@@ -21,7 +21,6 @@ var (
 	errHex     = errors.New("not lower-case hexadecimal of the stated length")
 	errEmpty   = errors.New("want -1 for empty data")
 	errMissing = errors.New("missing: the line ends before it")
-	errFixed   = errors.New("not the only value allowed here")
 	errGarbage = errors.New("does not end where its length says")
 	errEnd     = errors.New("want -1; and the end of the line")
 	errMore    = errors.New("text after the last field")
@@ -120,7 +119,7 @@ func (s *scanner) fixed(what, text string) {
 	}
 	end := s.pos + len(text)
 	if end > len(s.line) || string(s.line[s.pos:end]) != text || !s.ends(end) {
-		s.fail(what, errFixed)
+		s.fail(what, fmt.Errorf("want %q", text))
 		return
 	}
 	s.pos = end
