@@ -2,7 +2,6 @@ package realmconf
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -94,21 +93,31 @@ func pick(s ...string) string {
 	return ""
 }
 
-// permittedEnctypes reads permitted_enctypes; weak and deprecated ones stay in only when
-// allowed, as MIT does for its own default list.
+// permittedEnctypes reads permitted_enctypes. Words in it that name no type are passed
+// over, as MIT does; a list in which no type is left is an error.
 func permittedEnctypes(prof *profile.Profile) ([]krbcrypto.Enctype, error) {
-	list, ok := prof.String("libdefaults", "permitted_enctypes")
+	path := []string{"libdefaults", "permitted_enctypes"}
+	list, ok := prof.String(path...)
 	if !ok {
-		list = "DEFAULT"
+		return krbcrypto.DefaultEnctypes(), nil
 	}
-	ets, err := parseEnctypes(list)
-	if err != nil {
-		return nil, &profile.ValueError{Source: prof.Source("libdefaults", "permitted_enctypes"),
-			Tag: "permitted_enctypes", Value: list, Err: err}
+	ets, err := krbcrypto.ParseEnctypeList(list)
+	if len(ets) > 0 {
+		return ets, nil
 	}
-	if len(ets) == 0 {
-		return nil, fmt.Errorf("%s: permitted_enctypes names no known encryption type",
-			prof.Source("libdefaults", "permitted_enctypes"))
+	if err == nil {
+		err = errNoEnctype
 	}
-	return ets, nil
+	return nil, &profile.ValueError{Source: prof.Source(path...), Tag: path[1], Value: list, Err: err}
+}
+
+var errNoEnctype = errors.New("no encryption type in the list")
+
+// parseMasterType takes the type of a master key: one that we can seal with.
+func parseMasterType(s string) (krbcrypto.Enctype, error) {
+	et, err := krbcrypto.ParseEnctype(s)
+	if err == nil && !krbcrypto.Supported(et) {
+		err = krbcrypto.ErrUnsupported
+	}
+	return et, err
 }

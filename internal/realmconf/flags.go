@@ -97,7 +97,7 @@ func ParseFlag(word string, attrs uint32) (uint32, bool) {
 
 // ParseFlags applies a list of flag words, separated by blanks, tabs and commas, to attrs.
 func ParseFlags(list string, attrs uint32) (uint32, error) {
-	for _, w := range strings.FieldsFunc(list, func(r rune) bool { return r == ' ' || r == '\t' || r == ',' }) {
+	for _, w := range strings.FieldsFunc(list, isListSep) {
 		var ok bool
 		if attrs, ok = ParseFlag(w, attrs); !ok {
 			return 0, fmt.Errorf("unknown flag %q", w)

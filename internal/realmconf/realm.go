@@ -109,7 +109,7 @@ func (c *Conf) database(l *lookup, r *Realm) {
 	r.StashFile = l.str("key_stash_file", defaultStash+r.Name, l.inRealm("key_stash_file"))
 	r.MasterKeyName = l.str("master_key_name", "K/M", l.inRealm("master_key_name"))
 	r.MasterPrincipal = r.MasterKeyName + "@" + r.Name
-	r.MasterKeyType = value(l, "master_key_type", krbcrypto.ETypeAES256SHA1, parseEnctype,
+	r.MasterKeyType = value(l, "master_key_type", krbcrypto.ETypeAES256SHA1, parseMasterType,
 		l.inRealm("master_key_type"))
 	r.KeepChanges = value(l, "iprop_ulogsize", 1000, parsePositive, l.inRealm("iprop_ulogsize"))
 	r.DisableLastSuccess = l.boolean("disable_last_success", false, []string{"dbmodules", module, "disable_last_success"})
