@@ -1,0 +1,188 @@
+package stream
+
+import (
+	"bufio"
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// MaxPayload is the most that one frame carries, in octets.
+const MaxPayload = 260 << 10
+
+const (
+	frameHeader = 4
+	frameTag    = 16
+	// maxFrames per direction and key. GCM's bound on data under one key is far above
+	// 2^48 frames of the usual size; a stream is redialled daily for its ticket anyway.
+	maxFrames = 1 << 48
+)
+
+// DefaultWriteTimeout is how long a Send may take before the peer counts as gone.
+const DefaultWriteTimeout = 30 * time.Second
+
+// Conn is an authenticated stream of frames. Send and Receive may be called at the same time,
+// by any number of senders and one receiver. After an error of either it is of no further use
+// but for Close.
+type Conn struct {
+	nc     net.Conn
+	peer   string
+	local  string
+	expiry time.Time
+
+	send struct {
+		sync.Mutex
+		half
+		timeout time.Duration
+	}
+	recv struct {
+		half
+		r *bufio.Reader
+	}
+}
+
+// half is one direction: its key, how many frames it has carried, its buffer.
+type half struct {
+	aead  cipher.AEAD
+	count uint64
+	nonce [12]byte
+	buf   []byte
+	err   error
+}
+
+func (h *half) init(key []byte) error {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return err
+	}
+	h.aead, err = cipher.NewGCM(block)
+	return err
+}
+
+// next returns the nonce of the next frame and counts it.
+func (h *half) next() ([]byte, error) {
+	if h.count == maxFrames {
+		return nil, ErrExhausted
+	}
+	binary.BigEndian.PutUint64(h.nonce[4:], h.count)
+	h.count++
+	return h.nonce[:], nil
+}
+
+func newConn(nc net.Conn, r *bufio.Reader, sendKey, recvKey []byte) (*Conn, error) {
+	c := &Conn{nc: nc}
+	c.send.timeout = DefaultWriteTimeout
+	c.recv.r = r
+	if err := c.send.init(sendKey); err != nil {
+		return nil, err
+	}
+	if err := c.recv.init(recvKey); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Peer returns the principal that the other side has proved to be, with realm.
+func (c *Conn) Peer() string { return c.peer }
+
+// Local returns the principal that this side has proved to be.
+func (c *Conn) Local() string { return c.local }
+
+// Expiry returns the end time of the ticket that the stream was opened with.
+func (c *Conn) Expiry() time.Time { return c.expiry }
+
+// RemoteAddr returns the peer's network address.
+func (c *Conn) RemoteAddr() string { return c.nc.RemoteAddr().String() }
+
+// SetWriteTimeout sets how long each later Send may take; zero: as long as it likes.
+func (c *Conn) SetWriteTimeout(d time.Duration) {
+	c.send.Lock()
+	defer c.send.Unlock()
+	c.send.timeout = d
+}
+
+// SetReadDeadline makes Receive fail with os.ErrDeadlineExceeded after t; zero: never.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.nc.SetReadDeadline(t) }
+
+// Close closes the connection and makes Send and Receive return.
+func (c *Conn) Close() error { return c.nc.Close() }
+
+// Send writes one frame. The payload is not kept; more than MaxPayload is an error in the caller
+// and panics.
+func (c *Conn) Send(payload []byte) error {
+	if len(payload) > MaxPayload {
+		panic("stream: payload larger than MaxPayload")
+	}
+	c.send.Lock()
+	defer c.send.Unlock()
+	if c.send.err != nil {
+		return c.send.err
+	}
+	c.send.err = c.write(payload)
+	return c.send.err
+}
+
+func (c *Conn) write(payload []byte) error {
+	nonce, err := c.send.next()
+	if err != nil {
+		return err
+	}
+	frame := binary.BigEndian.AppendUint32(c.send.buf[:0], uint32(len(payload)+frameTag))
+	frame = c.send.aead.Seal(frame, nonce, payload, frame[:frameHeader])
+	c.send.buf = frame
+	if c.send.timeout > 0 {
+		if err := c.nc.SetWriteDeadline(time.Now().Add(c.send.timeout)); err != nil {
+			return fmt.Errorf("send: %w", err)
+		}
+	}
+	if _, err := c.nc.Write(frame); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	return nil
+}
+
+// Receive reads one frame. The payload is valid until the next Receive. A peer that has closed
+// the connection between frames gives io.EOF.
+func (c *Conn) Receive() ([]byte, error) {
+	if c.recv.err != nil {
+		return nil, c.recv.err
+	}
+	payload, err := c.read()
+	c.recv.err = err
+	return payload, err
+}
+
+func (c *Conn) read() ([]byte, error) {
+	nonce, err := c.recv.next()
+	if err != nil {
+		return nil, err
+	}
+	var header [frameHeader]byte
+	if _, err := io.ReadFull(c.recv.r, header[:]); err != nil {
+		if err == io.EOF {
+			return nil, err
+		}
+		return nil, fmt.Errorf("receive: %w", err)
+	}
+	n := int(binary.BigEndian.Uint32(header[:]))
+	if n < frameTag || n > MaxPayload+frameTag {
+		return nil, fmt.Errorf("receive: frame of %d octets: %w", n, ErrTooLarge)
+	}
+	if cap(c.recv.buf) < n {
+		c.recv.buf = make([]byte, max(n, 2*cap(c.recv.buf)))
+	}
+	frame := c.recv.buf[:n]
+	if _, err := io.ReadFull(c.recv.r, frame); err != nil {
+		return nil, fmt.Errorf("receive: %w", err)
+	}
+	payload, err := c.recv.aead.Open(frame[:0], nonce, frame, header[:])
+	if err != nil {
+		return nil, fmt.Errorf("receive: frame %d: %w", c.recv.count-1, ErrAltered)
+	}
+	return payload, nil
+}
