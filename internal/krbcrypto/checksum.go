@@ -68,7 +68,19 @@ func VerifyAny(k *Key, sumtype int32, usage uint32, data, sum []byte) error {
 	if sumtype == k.s.sumType {
 		return k.verifySum(usage, data, sum)
 	}
-	return fmt.Errorf("checksum type %d with a %s key: %w", sumtype, k.s.name, ErrUnsupported)
+	var m *md5Summer
+	switch {
+	case sumtype == SumHMACMD5:
+		m = newMD5Summer(hmacMD5(k.b, []byte(signatureKey)), usage)
+	case sumtype == SumMD5HMACRC4 && k.s.sumType == SumHMACMD5:
+		m = newMD5Summer(k.b, usage)
+	default:
+		return fmt.Errorf("checksum type %d with a %s key: %w", sumtype, k.s.name, ErrUnsupported)
+	}
+	if subtle.ConstantTimeCompare(m.sum(nil, [][]byte{data}), sum) != 1 {
+		return ErrIntegrity
+	}
+	return nil
 }
 
 func unkeyed(sumtype int32) func() hash.Hash {

@@ -8,13 +8,19 @@ import (
 // maxTag is the longest tag or checksum of any enctype, in bytes.
 const maxTag = 24
 
-// mac is a message authentication code under one key.
+// mac is a message authentication code under one key: one of its fields is set. (An
+// interface here would send every caller's buffer to the heap.)
 type mac struct {
 	h *hmacKey
+	c *cmacKey
 }
 
 // sum writes the first len(out) bytes of the code of a‖b. out must not overlap a or b.
 func (m mac) sum(out, a, b []byte) {
+	if m.c != nil {
+		m.c.sum(out, a, b)
+		return
+	}
 	m.h.sum(out, a, b)
 }
 
@@ -29,6 +35,10 @@ func (m mac) verify(tag, a, b []byte) bool {
 func (m mac) appendSum(dst []byte, n int, data [][]byte) []byte {
 	at := len(dst)
 	dst = slices.Grow(dst, n)[:at+n]
-	m.h.sumAll(dst[at:], data)
+	if m.c != nil {
+		m.c.sumAll(dst[at:], data)
+	} else {
+		m.h.sumAll(dst[at:], data)
+	}
 	return dst
 }

@@ -20,6 +20,9 @@ func usageConstant(usage uint32, purpose byte) (c [5]byte) {
 	return c
 }
 
+// maxFold bounds the input of nfold, whose work grows with it.
+const maxFold = 1 << 16
+
 // nfold stretches or folds in to len(out) bytes (RFC 3961 section 5.1): copies of in, each
 // rotated 13 bits further to the right, are laid end to end up to the least common multiple
 // of the two lengths, and the pieces of len(out) bytes are added in ones' complement.

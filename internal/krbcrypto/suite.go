@@ -2,6 +2,8 @@ package krbcrypto
 
 import (
 	"crypto/cipher"
+	"crypto/md5"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
 )
@@ -82,6 +84,26 @@ var suites = []*suite{
 		keyBytes: 16, seedBytes: 16, confounder: blockSize, block: 1, tag: 16,
 		sumType: SumAES128SHA2, sumBytes: 16, iterations: 32768,
 		profile: &aesSHA2{kind: hashSHA256, newHash: sha256.New, tag: 16, prfLen: 32},
+	}, {
+		etype: ETypeDES3, name: "des3-cbc-sha1",
+		keyBytes: des3Key, seedBytes: des3Seed, confounder: des3Block, block: des3Block, tag: sha1.Size,
+		sumType: SumHMACSHA1DES3, sumBytes: sha1.Size, profile: des3SHA1{},
+	}, {
+		etype: ETypeRC4, name: "arcfour-hmac",
+		keyBytes: rc4Key, seedBytes: rc4Key, confounder: rc4Confounder, block: 1, tag: rc4Tag, front: rc4Tag,
+		sumType: SumHMACMD5, sumBytes: md5.Size, profile: rc4HMAC{},
+	}, {
+		etype: ETypeRC4Exp, name: "arcfour-hmac-exp",
+		keyBytes: rc4Key, seedBytes: rc4Key, confounder: rc4Confounder, block: 1, tag: rc4Tag, front: rc4Tag,
+		sumType: SumHMACMD5, sumBytes: md5.Size, profile: rc4HMAC{export: true},
+	}, {
+		etype: ETypeCamellia128, name: "camellia128-cts-cmac",
+		keyBytes: 16, seedBytes: 16, confounder: blockSize, block: 1, tag: blockSize,
+		sumType: SumCamellia128, sumBytes: blockSize, iterations: 32768, profile: camelliaCMAC{},
+	}, {
+		etype: ETypeCamellia256, name: "camellia256-cts-cmac",
+		keyBytes: 32, seedBytes: 32, confounder: blockSize, block: 1, tag: blockSize,
+		sumType: SumCamellia256, sumBytes: blockSize, iterations: 32768, profile: camelliaCMAC{},
 	},
 }
 
