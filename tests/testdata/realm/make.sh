@@ -219,7 +219,9 @@ NAMES
 run '2024-06-05 13:00'
 
 # Lockout counters come from a KDC that was asked with wrong passwords.
-at '2024-06-06 14:00' krb5kdc -n 2>"$dir/kdc.err" &
+seed=$((seed + 1))
+FIXED_TIME=$(date -d '2024-06-06 14:00' +%s) FIXED_SEED=$((seed * 1000003)) LD_PRELOAD=$dir/fixed.so \
+  krb5kdc -n 2>"$dir/kdc.err" &
 kdc=$!
 for _ in $(seq 100); do
   grep -q 'starting' "$dir/kdc.err" "$dir/log" 2>/dev/null && break

@@ -1,0 +1,188 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"krealm/deltafile"
+	"krealm/tests/testrealm"
+)
+
+// raceDetector is set when the tests are built with it: the programs under test are too.
+var raceDetector bool
+
+// bin is where TestMain built the programs.
+var bin string
+
+func TestMain(m *testing.M) {
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "krealm-bin-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if err := testrealm.Build(context.Background(), "../..", dir, raceDetector); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	bin = dir
+	return m.Run()
+}
+
+// testTimeout bounds one test with its subtests.
+const testTimeout = 3 * time.Minute
+
+// newRealm lays out a realm that ends with the test; a failed test prints what the processes wrote.
+func newRealm(t *testing.T, slaves ...string) (context.Context, *testrealm.Realm) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+	t.Cleanup(cancel)
+	if slaves == nil {
+		slaves = []string{}
+	}
+	r, err := testrealm.New(testrealm.Options{Bin: bin, Slaves: slaves})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(r.Logs())
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return ctx, r
+}
+
+// newLoadedRealm is newRealm with the fixture on the master.
+func newLoadedRealm(t *testing.T, slaves ...string) (context.Context, *testrealm.Realm, *testrealm.Fixture) {
+	t.Helper()
+	ctx, r := newRealm(t, slaves...)
+	f := fixture(t)
+	check(t, r.LoadFixture(ctx, f))
+	return ctx, r, f
+}
+
+func fixture(t *testing.T) *testrealm.Fixture {
+	t.Helper()
+	f, err := testrealm.ReadFixture("../testdata/realm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// must unwraps a value whose error ends the test.
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		check(t, err)
+		return v
+	}
+}
+
+// succeeds ends the test unless the command ended with status 0.
+func succeeds(t *testing.T, r testrealm.Result, err error) string {
+	t.Helper()
+	check(t, err)
+	check(t, r.Err())
+	return r.Stdout
+}
+
+// fails ends the test unless the command ended with status 1 and said all the words on stderr.
+func fails(t *testing.T, r testrealm.Result, err error, words ...string) {
+	t.Helper()
+	check(t, err)
+	if r.Status != 1 {
+		t.Errorf("%s: status %d, want 1\n%s%s", strings.Join(r.Args, " "), r.Status, r.Stdout, r.Stderr)
+	}
+	for _, w := range words {
+		if !strings.Contains(r.Stderr, w) {
+			t.Errorf("%s: stderr lacks %q:\n%s", strings.Join(r.Args, " "), w, r.Stderr)
+		}
+	}
+}
+
+func readFile(t *testing.T, name string) []byte {
+	t.Helper()
+	return must(os.ReadFile(name))(t)
+}
+
+func writeFile(t *testing.T, name string, b []byte) {
+	t.Helper()
+	check(t, os.WriteFile(name, b, 0o600))
+}
+
+// identical compares two dumps and names the first record that differs.
+func identical(t *testing.T, what string, got, want []byte) {
+	t.Helper()
+	if bytes.Equal(got, want) {
+		return
+	}
+	g, w := bytes.Split(got, []byte("\n")), bytes.Split(want, []byte("\n"))
+	for i := range min(len(g), len(w)) {
+		if !bytes.Equal(g[i], w[i]) {
+			t.Fatalf("%s: line %d differs:\n got %.300s\nwant %.300s", what, i+1, g[i], w[i])
+		}
+	}
+	t.Fatalf("%s: %d lines, want %d", what, len(g), len(w))
+}
+
+// kadmin runs kadmin.local queries of ours on the master.
+func kadmin(ctx context.Context, t *testing.T, r *testrealm.Realm, queries ...string) {
+	t.Helper()
+	for _, q := range queries {
+		must(r.Master.Kadmin(ctx, q))(t)
+	}
+}
+
+// current is the state of a host's database.
+func current(ctx context.Context, t *testing.T, h *testrealm.Host) deltafile.State {
+	t.Helper()
+	state, _, err := h.State(ctx)
+	check(t, err)
+	return state
+}
+
+// stock runs a stock program on a host; kdb5_util and kadmin.local get the realm's name.
+func stock(ctx context.Context, t *testing.T, h *testrealm.Host, program string, args ...string) string {
+	t.Helper()
+	path := must(testrealm.Stock(program))(t)
+	r, err := h.Run(ctx, "", path, append([]string{"-r", testrealm.RealmName}, args...)...)
+	return succeeds(t, r, err)
+}
+
+// ours runs one of our kdc's programs under its MIT name.
+func ours(ctx context.Context, h *testrealm.Host, program string, args ...string) (testrealm.Result, error) {
+	return h.Run(ctx, "", "kdc", append([]string{program, "-r", testrealm.RealmName}, args...)...)
+}
+
+// dial opens a TCP connection to a loopback port.
+func dial(ctx context.Context, t *testing.T, port int) net.Conn {
+	t.Helper()
+	var d net.Dialer
+	c := must(d.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port)))(t)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func dumpFile(h *testrealm.Host, name string) string { return filepath.Join(h.Dir, name) }
