@@ -3,49 +3,340 @@ package deltafile
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
 )
 
-// AppenderOptions vary an Appender. The zero value is right for an outbox.
+const (
+	// defaultVerify covers what a power cut may have damaged: it is far more than a realm
+	// appends between two write-backs of the kernel (about 35 s).
+	defaultVerify = 4 << 20
+	// writePiece bounds the memory an append takes; changesets are not divided.
+	writePiece = 4 << 20
+)
+
+// AppenderOptions vary an Appender. The zero value is right for an outbox and for a spool.
 type AppenderOptions struct {
 	FS   FS   // nil: OSFS
-	Sync bool // fsync within each append
+	Sync bool // fsync within each append; else durability is a matter of Sync
 	// Verify is how many bytes at the end of the file are checked against the hash chain
-	// when the file is first opened; 0 means 4 MiB, negative all of it.
+	// when the file is first opened; 0 means 4 MiB, negative all of it. Later only what
+	// others have appended since is checked.
 	Verify int64
 }
 
 // Appender appends changesets to one delta file, which other processes may append to or
-// truncate at the same time. Its methods may be called concurrently.
-type Appender struct{ path string }
+// truncate at the same time. Its methods may be called concurrently; they take turns.
+type Appender struct {
+	path   string
+	fsys   FS
+	sync   bool
+	verify int64
+	turn   chan struct{} // holds one token: whoever has taken it owns what follows
+	closed bool
+	file   File    // nil: not open
+	end    fileEnd // of file, when known
+	known  bool
+	group  group
+}
 
-var errNotBuilt = errors.New("deltafile: not built yet")
+// OpenAppender prepares appending to path. The file need not exist, and is not touched before
+// the first call that needs it.
+func OpenAppender(path string, o AppenderOptions) (*Appender, error) {
+	if path == "" {
+		return nil, errors.New("deltafile: no file named")
+	}
+	a := &Appender{
+		path: filepath.Clean(path), fsys: o.FS, sync: o.Sync, verify: o.Verify,
+		turn: make(chan struct{}, 1),
+	}
+	if a.fsys == nil {
+		a.fsys = OSFS
+	}
+	if a.verify == 0 {
+		a.verify = defaultVerify
+	}
+	a.group.init()
+	a.group.syncDir = func() error { return a.fsys.SyncDir(filepath.Dir(a.path)) }
+	a.turn <- struct{}{}
+	return a, nil
+}
 
-// OpenAppender prepares appending to path. The file need not exist.
-func OpenAppender(path string, o AppenderOptions) (*Appender, error) { return nil, errNotBuilt }
-
-// Append brings the file up to date from an outbox.
+// Append brings the file up to date from an outbox and returns the file's last state.
+//
+// Under the file's lock it calls fetch with the last state of the file, verifies that what
+// fetch returns follows it, and appends it with one write (4 MiB at a time). fetch
+// therefore sees the outbox as of a moment when nobody else appends: writers in several
+// processes leave no gap and share the work. It may return a first part only; an empty
+// result means that the file is up to date.
+//
+// want is the state a new file starts at. One is begun, and fetch called with want, when
+// there is no file or an empty one; when the file is of another epoch; and when fetch returns
+// ErrRebase, which says that it cannot continue from the file's last state (what lies between
+// is pruned, the file is ahead, or its hash is not ours). The old file is then kept as
+// NAME.EPOCH. fetch is called before the old file is touched; as want may be stale by
+// then, fetch must return an error for a state that is not of its present epoch, whereupon
+// nothing is changed.
+//
+// A torn tail is cut off. Damage behind the head is what a power cut leaves of bytes never
+// synced: the file is kept as NAME.damaged, what is good of it stays, and fetch is asked for
+// the rest. A file that does not begin as a delta file, or belongs to another realm, is left
+// alone: *FormatError.
+//
+// After an error the file holds what it held, or a prefix of the new changesets.
 func (a *Appender) Append(ctx context.Context, want State, fetch func(after State) ([]*Changeset, error)) (State, error) {
-	return State{}, errNotBuilt
+	if err := want.check(); err != nil {
+		return State{}, fmt.Errorf("deltafile: append: wanted state: %w", err)
+	}
+	s, err := a.append(ctx, want, fetch)
+	if err == nil && a.sync {
+		err = a.Sync()
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("deltafile: append to %q: %w", a.path, err)
+	}
+	return s, nil
 }
 
-// AppendRaw appends changesets, which must follow the file's last state.
+func (a *Appender) append(ctx context.Context, want State, fetch func(State) ([]*Changeset, error)) (State, error) {
+	if err := a.take(ctx); err != nil {
+		return State{}, err
+	}
+	defer a.give()
+	for {
+		err := a.refresh(ctx)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			err = a.begin(ctx, want, fetch, a.create)
+			if errors.Is(err, fs.ErrExist) { // another process was faster
+				continue
+			}
+		case errors.Is(err, errNoHead):
+			err = a.begin(ctx, want, fetch, a.replaceWith(""))
+		case isDamage(err) && a.known:
+			err = a.extend(ctx, want, fetch, true)
+		case err == nil:
+			err = a.extend(ctx, want, fetch, false)
+		}
+		return a.end.state, err
+	}
+}
+
+// extend appends what is new, or begins anew where the file cannot be continued. A damaged file
+// is rewritten: its good part, then what fetch has beyond.
+func (a *Appender) extend(ctx context.Context, want State, fetch func(State) ([]*Changeset, error), damaged bool) error {
+	if a.end.base.Realm != want.Realm {
+		return &FormatError{File: a.path, Offset: int64(len(Header)), Err: ErrRealm}
+	}
+	suffix := a.end.base.Epoch.String()
+	if damaged {
+		suffix = "damaged"
+	}
+	aside := a.replaceWith(suffix)
+	if a.end.base.Epoch != want.Epoch {
+		return a.begin(ctx, want, fetch, aside)
+	}
+	css, err := fetch(a.end.state)
+	switch {
+	case errors.Is(err, ErrRebase):
+		return a.begin(ctx, want, fetch, aside)
+	case err != nil:
+		return err
+	case !damaged:
+		return a.write(css)
+	}
+	c := content{base: a.end.base, from: a.end.head, to: a.end.off, css: css}
+	if c.last, err = follow(a.end.state, css); err != nil {
+		return err
+	}
+	return aside(ctx, c)
+}
+
+// begin starts a file at want by way of make. fetch comes first: make must not happen when
+// want is stale.
+func (a *Appender) begin(ctx context.Context, want State, fetch func(State) ([]*Changeset, error),
+	make func(context.Context, content) error) error {
+	css, err := fetch(want)
+	if err != nil {
+		return err
+	}
+	c := content{base: want, css: css}
+	if c.last, err = follow(want, css); err != nil {
+		return err
+	}
+	return make(ctx, c)
+}
+
+// AppendRaw appends changesets that others have encoded, as a spool does, with one write, and
+// returns the new last state. They must follow the file's last state: ErrSerial or ErrHash
+// says that they do not. There must be a file (fs.ErrNotExist; see Reset), and damage in it is
+// refused with *FormatError: what a spool has acknowledged nobody else can supply.
 func (a *Appender) AppendRaw(ctx context.Context, css []*Changeset) (State, error) {
-	return State{}, errNotBuilt
+	s, err := a.appendRaw(ctx, css)
+	if err == nil && a.sync {
+		err = a.Sync()
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("deltafile: append to %q: %w", a.path, err)
+	}
+	return s, nil
 }
 
-// Reset replaces the file by one that starts at base and holds nothing.
-func (a *Appender) Reset(ctx context.Context, base State) error { return errNotBuilt }
+func (a *Appender) appendRaw(ctx context.Context, css []*Changeset) (State, error) {
+	if err := a.take(ctx); err != nil {
+		return State{}, err
+	}
+	defer a.give()
+	err := a.refresh(ctx)
+	if errors.Is(err, errNoHead) {
+		err = fs.ErrNotExist
+	}
+	if err == nil {
+		err = a.write(css)
+	}
+	return a.end.state, err
+}
 
-// Last is the state at the end of the file; fs.ErrNotExist if there is none.
-func (a *Appender) Last(ctx context.Context) (State, error) { return State{}, errNotBuilt }
+// Last is the state at the end of the file, a torn tail having been cut off. fs.ErrNotExist: no
+// file, or an empty one. *FormatError: damage.
+func (a *Appender) Last(ctx context.Context) (State, error) {
+	if err := a.take(ctx); err != nil {
+		return State{}, err
+	}
+	defer a.give()
+	err := a.refresh(ctx)
+	if errors.Is(err, errNoHead) {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("deltafile: end of %q: %w", a.path, err)
+	}
+	return a.end.state, nil
+}
 
-// Sync makes durable all that was appended through a before the call.
-func (a *Appender) Sync() error { return errNotBuilt }
+// Reset puts a file that starts at base and holds nothing in the place of whatever was there,
+// durably and in one step: a spool after a full copy. A damaged delta file is kept as
+// NAME.damaged; a file that never was a delta file is left alone (*FormatError).
+func (a *Appender) Reset(ctx context.Context, base State) error {
+	if err := base.check(); err != nil {
+		return fmt.Errorf("deltafile: reset: %w", err)
+	}
+	if err := a.take(ctx); err != nil {
+		return err
+	}
+	defer a.give()
+	c := content{base: base, last: base}
+	for {
+		err := a.refresh(ctx)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			err = a.create(ctx, c)
+			if errors.Is(err, fs.ErrExist) {
+				continue
+			}
+		case isDamage(err) && a.known:
+			err = a.replaceWith("damaged")(ctx, c)
+		case err == nil || errors.Is(err, errNoHead):
+			err = a.replaceWith("")(ctx, c)
+		}
+		if err != nil {
+			return fmt.Errorf("deltafile: reset %q: %w", a.path, err)
+		}
+		return nil
+	}
+}
 
-// Close closes the file.
-func (a *Appender) Close() error { return errNotBuilt }
+// Sync makes durable all that was appended or found through this Appender before the call:
+// after Last or AppendRaw and then Sync, the state they returned survives a power cut. Callers
+// that come together share one fsync.
+//
+// When it fails, nothing more can be done with this Appender: every later call returns the
+// error. What it alone had written since the last good sync is cut off the file again, so that
+// nobody who reads it takes it for durable.
+func (a *Appender) Sync() error {
+	lead, err := a.group.sync()
+	if !lead {
+		return err
+	}
+	<-a.turn
+	defer a.give()
+	if a.closed {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cutPatience)
+	defer cancel()
+	if cerr := a.cutUnsynced(ctx); cerr != nil {
+		err = errors.Join(err, fmt.Errorf("cut what is not synced: %w", cerr))
+	}
+	return err
+}
 
-// Truncate drops from the file the changesets of epoch e with serials up to upto.
-func Truncate(ctx context.Context, path string, e Epoch, upto uint64) (State, error) {
-	return State{}, errNotBuilt
+// Close closes the file. A Sync that is under way ends first.
+func (a *Appender) Close() error {
+	<-a.turn
+	defer func() { a.turn <- struct{}{} }()
+	a.closed = true
+	a.group.fail(ErrClosed)
+	a.drop()
+	a.group.release()
+	return nil
+}
+
+// take waits for this Appender's turn.
+func (a *Appender) take(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-a.turn:
+	}
+	err := a.group.failed()
+	if a.closed {
+		err = ErrClosed
+	}
+	if err != nil {
+		a.turn <- struct{}{}
+	}
+	return err
+}
+
+// give ends the turn and with it the file's lock.
+func (a *Appender) give() {
+	if a.file != nil {
+		if err := a.file.Unlock(); err != nil {
+			a.drop() // closing unlocks
+		}
+	}
+	a.turn <- struct{}{}
+}
+
+// drop forgets the open file.
+func (a *Appender) drop() {
+	if a.file != nil {
+		a.group.retire(a.file)
+	}
+	a.file, a.known = nil, false
+}
+
+func isDamage(err error) bool {
+	var fe *FormatError
+	return errors.As(err, &fe)
+}
+
+// follow checks that css are the changesets behind last and returns the state after them.
+func follow(last State, css []*Changeset) (State, error) {
+	for _, cs := range css {
+		got, n, err := Decode(last, cs.Raw)
+		if err == nil && n != len(cs.Raw) {
+			err = fmt.Errorf("%d bytes behind the end line", len(cs.Raw)-n)
+		}
+		if err != nil {
+			return State{}, fmt.Errorf("changeset %d does not follow %s: %w", cs.Serial, last, err)
+		}
+		last = last.After(got)
+	}
+	return last, nil
 }

@@ -1,0 +1,95 @@
+package deltafile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// Truncate drops from the file the changesets of epoch e with serials up to upto, which every
+// follower must have acknowledged, and returns the new base. The file is rewritten with that
+// base and what lies beyond, synced, and renamed over the old one, under the old one's lock:
+// no append can be lost in between, and the path names a complete file at every moment.
+//
+// The work is that of copying what remains: call it when all is acknowledged, or when what
+// can go is at least as much as what must stay. A upto before the base does nothing; one
+// beyond the end drops everything. *EpochError: the file is of another epoch and stays as
+// it is. *FormatError: damage; it stays. fs.ErrNotExist: no file.
+func Truncate(ctx context.Context, path string, e Epoch, upto uint64) (State, error) {
+	return TruncateFS(ctx, OSFS, path, e, upto)
+}
+
+// TruncateFS is Truncate in a given file system.
+func TruncateFS(ctx context.Context, fsys FS, path string, e Epoch, upto uint64) (State, error) {
+	a, err := OpenAppender(path, AppenderOptions{FS: fsys})
+	if err != nil {
+		return State{}, err
+	}
+	s, err := a.Truncate(ctx, e, upto)
+	return s, errors.Join(err, a.Close())
+}
+
+// Truncate is the function Truncate for whoever holds an Appender on the file.
+func (a *Appender) Truncate(ctx context.Context, e Epoch, upto uint64) (State, error) {
+	if err := a.take(ctx); err != nil {
+		return State{}, err
+	}
+	defer a.give()
+	s, err := a.truncate(ctx, e, upto)
+	if err != nil {
+		return State{}, fmt.Errorf("deltafile: truncate %q: %w", a.path, err)
+	}
+	return s, nil
+}
+
+func (a *Appender) truncate(ctx context.Context, e Epoch, upto uint64) (State, error) {
+	if err := a.refresh(ctx); err != nil {
+		if errors.Is(err, errNoHead) {
+			err = fs.ErrNotExist
+		}
+		return State{}, err
+	}
+	base, last := a.end.base, a.end.state
+	switch {
+	case base.Epoch != e:
+		return State{}, &EpochError{State: base}
+	case upto <= base.Serial:
+		return base, nil
+	case upto >= last.Serial:
+		return last, a.replaceWith("")(ctx, content{base: last, last: last})
+	}
+	cut, off, err := a.findCut(upto)
+	if err != nil {
+		return State{}, err
+	}
+	c := content{base: cut, from: off, to: a.end.off, last: last}
+	return cut, a.replaceWith("")(ctx, c)
+}
+
+// findCut decodes from the base to the changeset upto and returns the state after it and
+// where it ends. What is to remain is decoded too: a damaged file is left as it is.
+func (a *Appender) findCut(upto uint64) (cut State, off int64, err error) {
+	s := scanner{f: a.file, name: a.path, state: a.end.base, off: a.end.head, reuse: true}
+	for {
+		start := s.off
+		css, err := s.batch(a.end.off)
+		if err != nil {
+			return State{}, 0, err
+		}
+		if len(css) == 0 {
+			break
+		}
+		if first := css[0].Serial; cut.IsZero() && upto >= first && upto < first+uint64(len(css)) {
+			off = start
+			for _, cs := range css[:upto-first+1] {
+				off += int64(len(cs.Raw))
+				cut = a.end.base.After(cs)
+			}
+		}
+	}
+	if cut.IsZero() {
+		return State{}, 0, fmt.Errorf("changeset %d not found before %s", upto, a.end.state)
+	}
+	return cut, off, nil
+}
