@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/term"
-
-	"krealm/tests/testrealm"
 )
 
 // showTimeout bounds the whole show; it takes a few seconds on an idle machine.
