@@ -107,12 +107,21 @@ func (s *stmt) bind(args []any) []driver.NamedValue {
 
 // exec runs a statement without results. Arguments are int64, string and []byte.
 func (c *conn) exec(sql string, args ...any) error {
+	_, err := c.execCount(sql, args...)
+	return err
+}
+
+// execCount does the same and returns the number of rows changed.
+func (c *conn) execCount(sql string, args ...any) (int64, error) {
 	s, err := c.prepare(sql)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = s.exec.ExecContext(context.Background(), s.bind(args))
-	return err
+	res, err := s.exec.ExecContext(context.Background(), s.bind(args))
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
 }
 
 // query starts a statement with results. The rows must be closed before the same statement

@@ -55,6 +55,8 @@ var (
 	ErrReplica = errors.New("database is a replica: changes are made on the master")
 	// ErrMaster: Apply or LoadSnapshot on a master's database.
 	ErrMaster = errors.New("database is the master's: it takes no changes from another")
+	// ErrEmpty: a replica that has not received its first snapshot.
+	ErrEmpty = errors.New("replica has no content yet")
 	// ErrBusy: another process has held the write lock for too long.
 	ErrBusy = errors.New("database locked by another process")
 	// ErrFull: the disk, or the file, is full. Nothing has changed.

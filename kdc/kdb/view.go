@@ -1,0 +1,352 @@
+package kdb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"krealm/deltafile"
+	"krealm/dumpfmt"
+)
+
+// View is the database in memory, for look-ups that must cost nothing: it opens no file, takes no
+// lock and makes no garbage but what decoding a line makes. Run keeps it behind the database by
+// milliseconds. A changeset of several entries shows up entry by entry; a load or snapshot shows
+// up whole.
+//
+// Principal, Line, Ref, Policy, SetLockout, State and Version may be called by any number of
+// goroutines while Run is running.
+type View struct {
+	db       *DB
+	file     os.FileInfo
+	slab     atomic.Pointer[slab]
+	policies atomic.Pointer[map[string]*dumpfmt.Policy]
+	state    atomic.Pointer[deltafile.State]
+	version  atomic.Uint64
+
+	mu          sync.Mutex // held by whoever refreshes
+	c           *conn
+	dataVersion int64 // of c, at the last refresh; -1: refresh in any case
+	generation  int64 // of the database
+}
+
+// OpenView reads the whole database. Close the view before db.
+func OpenView(ctx context.Context, db *DB) (*View, error) {
+	fi, err := os.Stat(db.path)
+	if err != nil {
+		return nil, fmt.Errorf("kdb: %w", err)
+	}
+	v := &View{db: db, file: fi, dataVersion: -1, generation: -1}
+	if err := v.Refresh(ctx); err != nil {
+		return nil, errors.Join(err, v.Close())
+	}
+	return v, nil
+}
+
+// Close gives the view's connection back. What was read stays readable.
+func (v *View) Close() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.c == nil {
+		return nil
+	}
+	err := v.c.close()
+	v.c = nil
+	return err
+}
+
+// Principal returns a decoded entry, the caller's to keep, with its lockout fields.
+func (v *View) Principal(name string) (*dumpfmt.Principal, bool) {
+	s := v.slab.Load()
+	e, ok := s.find(name)
+	if !ok {
+		return nil, false
+	}
+	p, err := parsePrincipal(name, entry{line: e.line, lock: s.locks.get(e.ordinal)})
+	if err != nil {
+		return nil, false // no line gets into a table without having been parsed
+	}
+	return p, true
+}
+
+// Line returns an entry's version 7 dump line, LF included, with 0 in its lockout fields. It must
+// not be written to, and stays valid.
+func (v *View) Line(name string) ([]byte, bool) {
+	e, ok := v.slab.Load().find(name)
+	return e.line, ok
+}
+
+// Ref returns a number that changes when the entry of that name does, and, rarely, when it does
+// not: a key for what a caller has made of the entry. Lockout fields have no part in it.
+func (v *View) Ref(name string) (ref uint64, ok bool) {
+	s := v.slab.Load()
+	e, ok := s.find(name)
+	return s.generation<<refBits | e.ref, ok
+}
+
+// Policy returns a policy. It is shared: it must not be written to.
+func (v *View) Policy(name string) (*dumpfmt.Policy, bool) {
+	p, ok := (*v.policies.Load())[name]
+	return p, ok
+}
+
+// Lockout returns an entry's lockout fields.
+func (v *View) Lockout(name string) (dumpfmt.Lockout, bool) {
+	s := v.slab.Load()
+	e, ok := s.find(name)
+	if !ok {
+		return dumpfmt.Lockout{}, false
+	}
+	return s.locks.get(e.ordinal), true
+}
+
+// SetLockout sets an entry's lockout fields in memory, at once for all readers; DB.SetLockouts
+// makes them last. They are overwritten with the database's when the entry changes there.
+func (v *View) SetLockout(name string, l dumpfmt.Lockout) bool {
+	s := v.slab.Load()
+	e, ok := s.find(name)
+	if ok {
+		s.locks.set(e.ordinal, l)
+	}
+	return ok
+}
+
+// State is the state of the database that the view shows.
+func (v *View) State() deltafile.State { return *v.state.Load() }
+
+// Version counts the changes seen: it differs from before whenever any entry or policy may.
+func (v *View) Version() uint64 { return v.version.Load() }
+
+// How often Run looks at the database: at least every pollSlow, and after a file event several
+// times, first after pollFirst and then at doubling intervals up to pollLast. An event comes when
+// the -wal is written, but the commit can be seen only after its fsync, and that makes no event.
+const (
+	pollSlow  = 250 * time.Millisecond
+	pollFirst = 250 * time.Microsecond
+	pollLast  = 64 * time.Millisecond
+)
+
+// giveUp is how long Run puts up with a database that cannot be read.
+const giveUp = time.Minute
+
+// Run follows the database until ctx ends, then returns nil. It returns ErrReplaced when the file
+// is no longer the one that was opened, and any other error only after a minute of it; the view
+// goes on showing what it last read.
+func (v *View) Run(ctx context.Context) error {
+	var events <-chan struct{}
+	slow := pollSlow
+	if w, err := deltafile.WatchDir(filepath.Dir(v.db.path)); err == nil {
+		defer func() { _ = w.Close() }()
+		events = w.C()
+	} else {
+		slow = 20 * time.Millisecond // no watch to be had: the kernel's limits
+	}
+	step, good := pollFirst, time.Now() // whatever came before the watch made no event
+	timer := time.NewTimer(step)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-events:
+			step = pollFirst
+		case <-timer.C:
+			if step == slow && v.replaced() {
+				return fmt.Errorf("kdb: %s: %w", v.db.path, ErrReplaced)
+			}
+			if step *= 2; step > pollLast {
+				step = slow
+			}
+		}
+		err := v.Refresh(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			good = time.Now()
+		case time.Since(good) > giveUp:
+			return err
+		}
+		timer.Reset(step)
+	}
+}
+
+// replaced says that another file has taken the name.
+func (v *View) replaced() bool {
+	fi, err := os.Stat(v.db.path)
+	return err == nil && !os.SameFile(fi, v.file)
+}
+
+// Refresh brings the view up to the database's last commit. Run calls it; a caller may too.
+func (v *View) Refresh(ctx context.Context) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	err := v.refresh(ctx)
+	if err != nil {
+		v.dataVersion = -1
+		if sqliteCode(err) != 0 {
+			_ = v.c.close()
+			v.c = nil
+		}
+		return annotate(v.db.path, err)
+	}
+	return nil
+}
+
+func (v *View) refresh(ctx context.Context) (err error) {
+	if v.c == nil {
+		if v.c, err = openConn(v.db.path, "query_only = 1"); err != nil {
+			return err
+		}
+	}
+	r, err := v.c.first("PRAGMA data_version")
+	if err != nil {
+		return err
+	}
+	if r.int(0) == v.dataVersion {
+		return nil
+	}
+	v.dataVersion = r.int(0)
+	if err := v.c.exec("BEGIN"); err != nil {
+		return err
+	}
+	defer func() {
+		if e := v.c.exec("COMMIT"); err == nil {
+			err = e
+		}
+	}()
+	st, err := readState(v.c)
+	if err != nil {
+		return err
+	}
+	return v.follow(ctx, &st)
+}
+
+// follow takes in what has happened since the state shown: change by change where the changes are
+// kept, else by reading everything.
+func (v *View) follow(ctx context.Context, st *state) error {
+	shown := v.state.Load()
+	if shown == nil || st.generation != v.generation || st.Epoch != shown.Epoch || st.Serial < shown.Serial ||
+		shown.Serial < st.base.Serial {
+		return v.reload(ctx, st)
+	}
+	if st.Serial == shown.Serial {
+		return nil // lockout fields
+	}
+	if same, err := stateAt(v.c, st, shown.Serial); err != nil || same.Hash != shown.Hash {
+		return v.reload(ctx, st)
+	}
+	for at := shown.Serial; at < st.Serial; {
+		css, err := changesAfter(v.c, at, fetchRows)
+		if err != nil {
+			return err
+		}
+		if len(css) == 0 {
+			return fmt.Errorf("kdb: changes after %d missing, database at %d", at, st.Serial)
+		}
+		if err := v.take(css); err != nil {
+			return err
+		}
+		at = css[len(css)-1].Serial
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if s := v.slab.Load(); s.wasteful() {
+		v.slab.Store(s.rebuilt(s.generation + 1))
+	}
+	v.show(st)
+	return nil
+}
+
+// show publishes the state that slab and policies have reached.
+func (v *View) show(st *state) {
+	s := st.State
+	v.state.Store(&s)
+	v.generation = st.generation
+	v.version.Add(1)
+}
+
+// take reads again every entry that changesets name: rows, not lines, so that it does not matter
+// how many of the changes a reading covers.
+func (v *View) take(css []*deltafile.Changeset) error {
+	s := v.slab.Load()
+	seen := make(map[key]bool)
+	var policies map[string]*dumpfmt.Policy
+	for _, cs := range css {
+		for line := range bytes.Lines(cs.Lines) {
+			kind, name, err := dumpfmt.LineName(line)
+			if err != nil {
+				return fmt.Errorf("kdb: change %d: %w", cs.Serial, err)
+			}
+			k := key{dumpfmt.KindPrincipal, name}
+			if kind == dumpfmt.KindPolicy || kind == dumpfmt.KindDeletePolicy {
+				k.kind = dumpfmt.KindPolicy
+			}
+			if seen[k] {
+				continue
+			}
+			seen[k] = true
+			e, err := getEntry(v.c, k)
+			if err != nil {
+				return err
+			}
+			switch {
+			case k.kind == dumpfmt.KindPrincipal && e.line == nil:
+				s.remove(name)
+				continue
+			case k.kind == dumpfmt.KindPrincipal:
+				s.put(name, e.line, e.lock)
+				continue
+			case policies == nil:
+				policies = maps.Clone(*v.policies.Load())
+			}
+			delete(policies, name)
+			if e.line != nil {
+				if policies[name], err = parsePolicy(name, e); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if policies != nil {
+		v.policies.Store(&policies)
+	}
+	return nil
+}
+
+// reload reads everything into a new slab. Readers have the old one meanwhile.
+func (v *View) reload(ctx context.Context, st *state) error {
+	generation := uint64(1)
+	if s := v.slab.Load(); s != nil {
+		generation = s.generation + 1
+	}
+	s := newSlab(generation, newLockArray(), int(st.principals))
+	err := scan(ctx, v.c, "SELECT name, line, last_success, last_failed, fail_count FROM principal", func(r *rows) error {
+		s.put(r.text(0), r.bytes(1), lockoutOf(r, 2))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	policies := make(map[string]*dumpfmt.Policy, st.policies)
+	err = scan(ctx, v.c, selectPolicyLines, func(r *rows) error {
+		p, err := parsePolicy(r.text(0), entry{line: r.bytes(1)})
+		policies[r.text(0)] = p
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	v.slab.Store(s)
+	v.policies.Store(&policies)
+	v.show(st)
+	return nil
+}

@@ -1,0 +1,96 @@
+package kdb
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// write runs fn in an immediate transaction: the state it is given is the last, and stays so
+// until the commit. fn changes rows, and st accordingly; st is saved behind it. If fn fails,
+// or panics, nothing has happened.
+func (db *DB) write(ctx context.Context, fn func(c *conn, st *state) error) error {
+	if db.o.ReadOnly {
+		return fmt.Errorf("kdb: %s: %w", db.path, ErrReadOnly)
+	}
+	select {
+	case <-db.writing:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { db.writing <- struct{}{} }()
+	if err := db.openWriter(&db.w, "FULL"); err != nil {
+		return annotate(db.path, err)
+	}
+	err := db.transact(ctx, db.w, fn)
+	if sqliteCode(err) != 0 { // whatever state the connection is in now, a new one is not
+		_ = db.w.close()
+		db.w = nil
+	}
+	return annotate(db.path, err)
+}
+
+// openWriter opens a connection for writing where there is none. journal_size_limit cuts the
+// -wal back after a load has made it as large as the database.
+func (db *DB) openWriter(c **conn, synchronous string) (err error) {
+	db.mu.Lock()
+	closed := db.closed
+	db.mu.Unlock()
+	if closed {
+		return errClosed
+	}
+	if *c == nil {
+		*c, err = openConn(db.path, "synchronous = "+synchronous, fmt.Sprintf("busy_timeout = %d", busyStep.Milliseconds()),
+			"secure_delete = FAST", "journal_size_limit = 16777216")
+	}
+	return err
+}
+
+func (db *DB) transact(ctx context.Context, c *conn, fn func(c *conn, st *state) error) error {
+	if err := begin(ctx, c); err != nil {
+		return err
+	}
+	done := false
+	defer func() {
+		if !done {
+			_ = c.exec("ROLLBACK") // fails where the engine has rolled back already
+		}
+	}()
+	st, err := readState(c)
+	if err != nil {
+		return err
+	}
+	before := st
+	if err := fn(c, &st); err != nil {
+		return err
+	}
+	if st != before {
+		if err := saveState(c, &st); err != nil {
+			return err
+		}
+	}
+	failpoint("commit")
+	if err := c.exec("COMMIT"); err != nil {
+		return err
+	}
+	done = true
+	failpoint("committed")
+	return nil
+}
+
+// begin waits for the write lock, for busyMax at most.
+func begin(ctx context.Context, c *conn) error {
+	start := time.Now()
+	for {
+		err := c.exec("BEGIN IMMEDIATE")
+		if sqliteCode(err) != codeBusy || time.Since(start) > busyMax {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// failpoint marks a place where the crash tests end the process. It does nothing otherwise.
+var failpoint = func(name string) {}
