@@ -27,3 +27,12 @@ func KeyBytes(e Enctype) int {
 	}
 	return 0
 }
+
+// SeedBytes returns the length of the seed that KeyFromSeed takes for type e, 0 if e is not
+// supported.
+func SeedBytes(e Enctype) int {
+	if s := suiteOf(e); s != nil {
+		return s.seedBytes
+	}
+	return 0
+}

@@ -1,0 +1,57 @@
+package realm
+
+import (
+	"slices"
+
+	"krealm/internal/krbcrypto"
+)
+
+// Settings is what the configuration says of the realm (kdc specification, section 9).
+// Durations are seconds.
+type Settings struct {
+	Name         string // the realm
+	ClockSkew    int64
+	MaxLife      int64 // 0: no limit
+	MaxRenewLife int64 // 0: not renewable
+
+	Permitted []krbcrypto.Enctype // permitted_enctypes
+	AllowRC4  bool                // as session keys
+	AllowDES3 bool
+
+	RejectBadTransit bool
+	DisablePAC       bool
+	RestrictAnon     bool // restrict_anonymous_to_tgt
+	DisableLockout   bool // no failure is written
+	DisableSuccess   bool // no success is written
+
+	ECIndicator string // encrypted_challenge_indicator
+
+	HostBased      []string // host_based_services; "*" is all
+	NoHostReferral []string
+	// RealmOf maps a host name to its realm as [domain_realm] does; "" if it says nothing.
+	RealmOf func(host string) string
+	// TransitPath returns the realms that may lie between client and server by [capaths], and
+	// whether capaths speaks of the pair at all.
+	TransitPath func(client, server string) ([]string, bool)
+}
+
+// Allows reports whether keys of type e may be used at all.
+func (s *Settings) Allows(e krbcrypto.Enctype) bool {
+	return slices.Contains(s.Permitted, e) && krbcrypto.Supported(e)
+}
+
+// AllowsSession reports whether a session key of type e may be made: rc4 and des3 only if the
+// configuration says so.
+func (s *Settings) AllowsSession(e krbcrypto.Enctype) bool {
+	switch e {
+	case krbcrypto.ETypeRC4, krbcrypto.ETypeRC4Exp:
+		if !s.AllowRC4 {
+			return false
+		}
+	case krbcrypto.ETypeDES3:
+		if !s.AllowDES3 {
+			return false
+		}
+	}
+	return s.Allows(e)
+}
