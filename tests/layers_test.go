@@ -23,13 +23,15 @@ var layers = []struct {
 	stacked  bool
 	packages []string
 }{
-	{"house", true, []string{"tests", "tests/interop", "tests/demo", "tests/testrealm", "tests/kdcfixture"}},
+	{"house", true, []string{"tests", "tests/interop", "tests/demo", "tests/testrealm",
+		"tests/kdctest", "tests/kdcfixture"}},
 	{"main", false, []string{"krep", "krepd", "kdc"}},
 	{"command", false, []string{"krep/command", "krepd/command", "kdc/command"}},
 	{"services", false, []string{"krep/sender", "krep/feed", "krepd/receiver", "krepd/apply",
 		"kdc/as", "kdc/tgs", "kdc/serve", "internal/admin"}},
-	{"stores", true, []string{"krepd/spool", "kdc/preauth", "kdc/fast", "kdc/pac", "kdc/ticket", "kdc/realm",
-		"kdc/kdb", "kdc/mkey", "internal/control", "internal/stream", "internal/krb", "internal/realmconf"}},
+	{"stores", true, []string{"krepd/spool", "kdc/lockout", "kdc/preauth", "kdc/fast", "kdc/pac", "kdc/ticket", "kdc/realm",
+		"kdc/exchange",
+		"kdc/kdb", "kdc/mkey", "internal/control", "internal/stream/streamtest", "internal/stream", "internal/krb", "internal/realmconf"}},
 	{"values", true, []string{"krep/slave", "krep/slavelist", "internal/wire", "internal/krbmsg", "internal/krbcrypto",
 		"internal/der", "internal/profile", "deltafile", "dumpfmt"}},
 }
