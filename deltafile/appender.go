@@ -215,6 +215,31 @@ func (a *Appender) Last(ctx context.Context) (State, error) {
 	return a.end.state, nil
 }
 
+// Recover is Last for a spool at start: damage does not stop it. The damaged file is kept as
+// NAME.damaged, its good part stays in place, and damage says what was wrong (nil: nothing).
+// The state returned may then be older than what was acknowledged; its owner says so to whoever
+// feeds him, who sends the rest again or a full copy. A file that does not begin as a delta
+// file is left alone: err is a *FormatError.
+func (a *Appender) Recover(ctx context.Context) (s State, damage, err error) {
+	if err := a.take(ctx); err != nil {
+		return State{}, nil, err
+	}
+	defer a.give()
+	err = a.refresh(ctx)
+	if isDamage(err) && a.known {
+		damage = err
+		e := a.end
+		err = a.replaceWith("damaged")(ctx, content{base: e.base, from: e.head, to: e.off, last: e.state})
+	}
+	if errors.Is(err, errNoHead) {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return State{}, damage, fmt.Errorf("deltafile: recover %q: %w", a.path, err)
+	}
+	return a.end.state, damage, nil
+}
+
 // Reset puts a file that starts at base and holds nothing in the place of whatever was there,
 // durably and in one step: a spool after a full copy. A damaged delta file is kept as
 // NAME.damaged; a file that never was a delta file is left alone (*FormatError).

@@ -205,41 +205,42 @@ func (a *Appender) replaceWith(suffix string) func(context.Context, content) err
 }
 
 // build writes and syncs a new file under the name tmp and takes its lock.
-func (a *Appender) build(ctx context.Context, tmp string, c content) (f File, end fileEnd, err error) {
-	f, err = a.fsys.Create(tmp)
+func (a *Appender) build(ctx context.Context, tmp string, c content) (File, fileEnd, error) {
+	f, err := a.fsys.Create(tmp)
 	if err != nil {
 		return nil, fileEnd{}, err
 	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			err = errors.Join(err, a.fsys.Remove(tmp))
-		}
-	}()
-	if err = f.Lock(ctx); err != nil {
-		return nil, fileEnd{}, err
+	end, err := a.fill(ctx, f, c)
+	if err != nil {
+		_ = f.Close()
+		return nil, fileEnd{}, errors.Join(err, a.fsys.Remove(tmp))
+	}
+	return f, end, nil
+}
+
+// fill writes the content of a new file.
+func (a *Appender) fill(ctx context.Context, f File, c content) (fileEnd, error) {
+	if err := f.Lock(ctx); err != nil {
+		return fileEnd{}, err
 	}
 	head := appendHead(nil, c.base)
-	if _, err = f.Write(head); err != nil {
-		return nil, fileEnd{}, err
+	if _, err := f.Write(head); err != nil {
+		return fileEnd{}, err
 	}
 	if c.to > c.from {
-		if err = copyRange(f, a.file, c.from, c.to); err != nil {
-			return nil, fileEnd{}, err
+		if err := copyRange(f, a.file, c.from, c.to); err != nil {
+			return fileEnd{}, err
 		}
 	}
-	if err = writeAll(f, c.css); err != nil {
-		return nil, fileEnd{}, err
+	if err := writeAll(f, c.css); err != nil {
+		return fileEnd{}, err
 	}
-	if err = f.Sync(); err != nil {
-		return nil, fileEnd{}, err
-	}
-	end = fileEnd{base: c.base, head: int64(len(head)), state: c.last}
+	end := fileEnd{base: c.base, head: int64(len(head)), state: c.last}
 	end.off = end.head + c.to - c.from
 	for _, cs := range c.css {
 		end.off += int64(len(cs.Raw))
 	}
-	return f, end, nil
+	return end, f.Sync()
 }
 
 // copyRange copies bytes [from, to) of src to the end of dst.
