@@ -10,7 +10,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"golang.org/x/crypto/md4"
+	"golang.org/x/crypto/md4" //lint:ignore SA1019 the enctype's string-to-key is defined with it
 )
 
 // rc4HMAC is arcfour-hmac and its 40-bit variant (RFC 4757). The key for a message depends
