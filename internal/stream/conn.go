@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,6 +35,7 @@ type Conn struct {
 	peer   string
 	local  string
 	expiry time.Time
+	ending atomic.Pointer[time.Time] // set by Farewell: no write lasts beyond it
 
 	send struct {
 		sync.Mutex
@@ -109,6 +111,15 @@ func (c *Conn) SetWriteTimeout(d time.Duration) {
 // SetReadDeadline makes Receive fail with os.ErrDeadlineExceeded after t; zero: never.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.nc.SetReadDeadline(t) }
 
+// Farewell sends one last frame and makes sure that it, and whatever Send is under way, takes no
+// longer than d. Errors do not matter any more. Close is still to be called.
+func (c *Conn) Farewell(payload []byte, d time.Duration) {
+	end := time.Now().Add(d)
+	c.ending.Store(&end)
+	_ = c.nc.SetWriteDeadline(end)
+	_ = c.Send(payload)
+}
+
 // Close closes the connection and makes Send and Receive return.
 func (c *Conn) Close() error { return c.nc.Close() }
 
@@ -135,9 +146,12 @@ func (c *Conn) write(payload []byte) error {
 	frame := binary.BigEndian.AppendUint32(c.send.buf[:0], uint32(len(payload)+frameTag))
 	frame = c.send.aead.Seal(frame, nonce, payload, frame[:frameHeader])
 	c.send.buf = frame
-	if c.send.timeout > 0 {
+	if c.send.timeout > 0 && c.ending.Load() == nil {
 		if err := c.nc.SetWriteDeadline(time.Now().Add(c.send.timeout)); err != nil {
 			return fmt.Errorf("send: %w", err)
+		}
+		if end := c.ending.Load(); end != nil { // Farewell came in between
+			_ = c.nc.SetWriteDeadline(*end)
 		}
 	}
 	if _, err := c.nc.Write(frame); err != nil {

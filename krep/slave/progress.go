@@ -184,6 +184,9 @@ func (p *Progress) OnError(e *wire.Error) {
 	case wire.ReasonDiverged:
 		p.LastError = fmt.Sprintf("content differs at %d", e.Serial)
 		p.NeedFull, p.BrokenAt = true, e.Serial
+	case wire.ReasonChain:
+		p.LastError = fmt.Sprintf("record %d does not follow: %s", e.Serial, e.Text)
+		p.NeedFull = true
 	case wire.ReasonSnapshot:
 		p.LastError = "full copy refused: " + e.Text
 		p.NeedFull = true

@@ -1,0 +1,131 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"krealm/deltafile"
+)
+
+// Acked tells that Options.Safe may return more than before.
+func (f *Feed) Acked() { f.poke() }
+
+func (f *Feed) poke() {
+	select {
+	case f.acked <- struct{}{}:
+	default:
+	}
+}
+
+// cut drops what is acknowledged. It looks when somebody has acknowledged or appended something,
+// and once more when it has been quiet.
+func (f *Feed) cut(ctx context.Context) error {
+	quiet := time.NewTimer(f.o.Quiet)
+	defer quiet.Stop()
+	age := time.NewTicker(agePeriod)
+	defer age.Stop()
+	for {
+		still := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.acked:
+			quiet.Reset(f.o.Quiet)
+		case <-quiet.C:
+			still = true
+		case <-age.C:
+		}
+		f.limit()
+		e, upto, worth := f.worth(still)
+		if !worth {
+			continue
+		}
+		if err := f.truncate(ctx, e, upto); err != nil {
+			return err
+		}
+	}
+}
+
+// worth tells whether to rewrite the file, and what to drop.
+func (f *Feed) worth(still bool) (e deltafile.Epoch, upto uint64, ok bool) {
+	f.mu.Lock()
+	e, last, size := f.base.Epoch, f.last.Serial, f.size
+	f.mu.Unlock()
+	if e == 0 || size == 0 {
+		return e, 0, false
+	}
+	upto, ok = f.o.Safe(e)
+	if !ok {
+		return e, 0, false
+	}
+	if upto = min(upto, last); upto == last && still {
+		return e, upto, true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	free := f.before(upto)
+	return e, upto, free >= minCut && free >= f.size/2
+}
+
+func (f *Feed) truncate(ctx context.Context, e deltafile.Epoch, upto uint64) error {
+	base, err := deltafile.Truncate(ctx, f.o.Path, e, upto)
+	var epoch *deltafile.EpochError
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case errors.As(err, &epoch), errors.Is(err, fs.ErrNotExist):
+		return nil // follow sees it too
+	case err != nil:
+		var damage *deltafile.FormatError
+		if errors.As(err, &damage) {
+			return err
+		}
+		// A full disk, say. The file only grows meanwhile, and the next acknowledgement
+		// or quiet moment tries again.
+		f.o.Log.Error().Err(err).Msg("delta file could not be cut")
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if base.Epoch == f.base.Epoch && base.Serial > f.base.Serial && base.Serial <= f.last.Serial {
+		f.o.Log.Debug().Uint64("serial", base.Serial).Msg("delta file cut")
+		f.rebase(base)
+	}
+	return nil
+}
+
+// limit lets go of slaves that hold the file beyond its limits.
+func (f *Feed) limit() {
+	if f.o.Release == nil {
+		return
+	}
+	f.mu.Lock()
+	e, size, oldest, last := f.base.Epoch, f.size, f.oldest, f.last.Serial
+	var serial uint64
+	var reason string
+	if f.o.MaxSize > 0 && size > f.o.MaxSize {
+		serial = last
+		for _, m := range f.marks { // keep the newer half
+			if m.off > size-f.o.MaxSize/2 {
+				serial = m.serial
+				break
+			}
+		}
+		reason = fmt.Sprintf("delta file of %d bytes is beyond its limit of %d", size, f.o.MaxSize)
+	} else if f.o.MaxAge > 0 && !oldest.IsZero() && time.Since(oldest) > f.o.MaxAge {
+		serial = f.base.Serial + 1
+		for _, cs := range f.window {
+			if time.Since(cs.Time()) > f.o.MaxAge {
+				serial = max(serial, cs.Serial)
+			}
+		}
+		reason = fmt.Sprintf("delta file holds changes older than %v", f.o.MaxAge)
+	}
+	f.mu.Unlock()
+	if reason != "" {
+		f.o.Release(e, serial, reason)
+	}
+}

@@ -1,0 +1,102 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"krealm/internal/wire"
+	"krealm/krep/slave"
+)
+
+// copy sends a full copy and waits until the slave has loaded it. Meanwhile heartbeats go out,
+// and the slave's come in.
+func (l *link) copy(ctx context.Context) error {
+	if err := l.waiting(ctx, l.s.acquire); err != nil {
+		return err
+	}
+	defer func() { <-l.s.copies }()
+
+	_, last, _ := l.s.o.Feed.View()
+	l.s.update(func(p *slave.Progress) { p.OnCopyWanted(point(last)) })
+	var c Copy
+	err := l.waiting(ctx, func(ctx context.Context) (err error) {
+		c, err = l.s.o.Source.Copy(ctx)
+		return err
+	})
+	if err != nil {
+		if ctx.Err() == nil {
+			err = fmt.Errorf("full copy: %w", err)
+			_ = l.send(&wire.Error{Reason: wire.ReasonSnapshot, Text: "no full copy can be made"})
+		}
+		return err
+	}
+	defer func() { _ = c.Close() }()
+
+	base, size := c.State(), c.Size()
+	l.s.log.Info().Stringer("epoch", base.Epoch).Uint64("serial", base.Serial).Int64("bytes", size).Msg("sending full copy")
+	start := time.Now()
+	l.s.update(func(p *slave.Progress) { p.OnCopyBegin(point(base), uint64(size)) })
+	if err := l.chunks(ctx, c, size); err != nil {
+		return err
+	}
+	if err := l.waiting(ctx, func(ctx context.Context) error {
+		select {
+		case <-l.copyDone:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}); err != nil {
+		return err
+	}
+	l.at, l.copied = point(base), true
+	l.s.log.Info().Uint64("serial", base.Serial).Dur("took_ms", time.Since(start)).Msg("full copy loaded")
+	return nil
+}
+
+func (l *link) chunks(ctx context.Context, c Copy, size int64) error {
+	if err := l.send(&wire.SnapshotBegin{Base: point(c.State()), Size: uint64(size)}); err != nil {
+		return err
+	}
+	buf := make([]byte, wire.MaxData)
+	for off := int64(0); off < size; {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		n, err := c.ReadAt(buf[:min(int64(len(buf)), size-off)], off)
+		if n == 0 {
+			return fmt.Errorf("full copy ends at %d of %d octets: %w", off, size, errors.Join(err, io.ErrUnexpectedEOF))
+		}
+		if err := l.sendData(&wire.SnapshotChunk{Offset: uint64(off), Data: buf[:n]}); err != nil {
+			return err
+		}
+		off += int64(n)
+		l.s.update(func(p *slave.Progress) { p.OnCopied(n) })
+	}
+	return l.send(&wire.SnapshotEnd{Size: uint64(size)})
+}
+
+// waiting calls f and sends heartbeats until it returns.
+func (l *link) waiting(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	beat := time.NewTicker(l.s.o.Heartbeat)
+	defer beat.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-beat.C:
+			if err := l.beat(ctx); err != nil {
+				cancel()
+				<-done
+				return err
+			}
+		}
+	}
+}

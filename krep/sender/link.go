@@ -1,0 +1,349 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"krealm/deltafile"
+	"krealm/internal/stream"
+	"krealm/internal/wire"
+	"krealm/krep/slave"
+)
+
+// link is one stream to a slave.
+type link struct {
+	s    *Sender
+	conn *stream.Conn
+	at   wire.Point // where the slave stands, once the hellos are over
+
+	acks     chan struct{} // something was acknowledged
+	copyDone chan struct{} // the full copy was
+	buf      []byte        // of the message being sent
+	data     []byte        // of the records being collected
+	copied   bool          // a full copy was sent in this stream
+	inflight flight
+}
+
+func newLink(s *Sender, conn *stream.Conn) *link {
+	return &link{s: s, conn: conn, acks: make(chan struct{}, 1), copyDone: make(chan struct{})}
+}
+
+// run has one goroutine read and one write. Whichever ends first ends the other; its reason is
+// the reason.
+func (l *link) run(ctx context.Context) error {
+	plan, err := l.hello(ctx)
+	if err != nil {
+		return err
+	}
+	g, inner := errgroup.WithContext(ctx)
+	stop := context.AfterFunc(inner, func() { l.hangUp(ctx) })
+	defer stop()
+	g.Go(l.read)
+	g.Go(func() error {
+		if plan == slave.PlanFull {
+			if err := l.copy(inner); err != nil {
+				return err
+			}
+		}
+		return l.stream(inner)
+	})
+	err = g.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// hangUp ends the connection when one side of the link has ended, with a goodbye if krep stops.
+func (l *link) hangUp(ctx context.Context) {
+	if ctx.Err() != nil {
+		l.conn.Farewell((&wire.Bye{Text: "krep stops"}).Append(nil), goodbyeTimeout)
+	}
+	_ = l.conn.Close()
+}
+
+// send is for messages that do not carry data; it may be called at any time.
+func (l *link) send(m wire.Message) error { return l.conn.Send(m.Append(nil)) }
+
+// sendData is for the writing goroutine alone.
+func (l *link) sendData(m wire.Message) error {
+	l.buf = m.Append(l.buf[:0])
+	return l.conn.Send(l.buf)
+}
+
+func (l *link) receive(within time.Duration) (wire.Message, error) {
+	if err := l.conn.SetReadDeadline(time.Now().Add(within)); err != nil {
+		return nil, err
+	}
+	b, err := l.conn.Receive()
+	if isEOF(err) {
+		return nil, errors.New("slave hung up")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return wire.Parse(b)
+}
+
+// fail tells the slave what is wrong and returns it as an error.
+func (l *link) fail(r wire.Reason, text string) error {
+	_ = l.send(&wire.Error{Reason: r, Text: text})
+	return errors.New(text)
+}
+
+// hello exchanges hellos and decides how to go on.
+func (l *link) hello(ctx context.Context) (slave.Plan, error) {
+	stop := context.AfterFunc(ctx, func() { _ = l.conn.Close() })
+	defer stop()
+	_, last, _ := l.s.o.Feed.View()
+	err := l.send(&wire.Hello{MinVersion: wire.Version, MaxVersion: wire.Version, Role: wire.Feeder,
+		Realm: l.s.o.Realm, Point: point(last)})
+	if err != nil {
+		return 0, err
+	}
+	m, err := l.receive(helloTimeout)
+	if err != nil {
+		return 0, fmt.Errorf("hello: %w", err)
+	}
+	h, ok := m.(*wire.Hello)
+	switch {
+	case m.Kind() == wire.KindError:
+		return 0, l.slaveError(m.(*wire.Error))
+	case m.Kind() == wire.KindBye:
+		return 0, fmt.Errorf("slave says: %s", m.(*wire.Bye).Text)
+	case !ok:
+		return 0, fmt.Errorf("hello: slave sent %v", m.Kind())
+	case h.MinVersion > wire.Version || h.MaxVersion < wire.Version:
+		return 0, l.fail(wire.ReasonVersion, fmt.Sprintf("no common version: %d to %d against %d", h.MinVersion, h.MaxVersion, wire.Version))
+	case h.Role != wire.Slave:
+		return 0, l.fail(wire.ReasonRole, "the other side is no slave")
+	case h.Realm != l.s.o.Realm:
+		return 0, l.fail(wire.ReasonRealm, fmt.Sprintf("slave is of realm %q, not %q", h.Realm, l.s.o.Realm))
+	}
+	l.awaitSerial(ctx, h.Point)
+	base, last, _ := l.s.o.Feed.View()
+	var plan slave.Plan
+	var why string
+	l.s.update(func(p *slave.Progress) { plan, why = p.OnHello(h, slave.View{Base: point(base), Last: point(last)}) })
+	switch plan {
+	case slave.PlanWait:
+		return 0, l.fail(wire.ReasonInternal, why)
+	case slave.PlanFull:
+		l.s.log.Warn().Str("reason", why).Str("peer", l.conn.RemoteAddr()).Msg("slave needs a full copy")
+	default:
+		l.s.log.Info().Uint64("spooled", h.Point.Serial).Uint64("applied", h.Applied).
+			Str("peer", l.conn.RemoteAddr()).Msg("streaming")
+	}
+	l.at = h.Point
+	return plan, nil
+}
+
+// awaitSerial gives the feed a moment to reach a slave that is ahead: after a start it may not
+// have read the whole file, and after a power cut the file's end is about to be written again.
+func (l *link) awaitSerial(ctx context.Context, at wire.Point) {
+	t := time.NewTimer(aheadWait)
+	defer t.Stop()
+	for {
+		changed := l.s.o.Feed.Changed()
+		_, last, _ := l.s.o.Feed.View()
+		if uint64(last.Epoch) != at.Epoch || last.Serial >= at.Serial {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			return
+		case <-changed:
+		}
+	}
+}
+
+// read takes what the slave sends, until the stream ends. It never returns nil.
+func (l *link) read() error {
+	for {
+		m, err := l.receive(silentHeartbeats * l.s.o.Heartbeat)
+		if err != nil {
+			return err
+		}
+		l.s.heard()
+		switch m := m.(type) {
+		case *wire.Ack:
+			if err := l.ack(m); err != nil {
+				return err
+			}
+		case *wire.Heartbeat:
+			l.s.heartbeat(m)
+		case *wire.Error:
+			return l.slaveError(m)
+		case *wire.Bye:
+			return fmt.Errorf("%w: slave says: %s", errEnd, m.Text)
+		default:
+			return fmt.Errorf("slave sent %v", m.Kind())
+		}
+	}
+}
+
+func (l *link) ack(a *wire.Ack) error {
+	var done bool
+	var err error
+	l.s.update(func(p *slave.Progress) { done, err = p.OnAck(a) })
+	if err != nil {
+		return err
+	}
+	l.inflight.acked(a.Spooled)
+	if done {
+		close(l.copyDone)
+	}
+	select {
+	case l.acks <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (l *link) slaveError(e *wire.Error) error {
+	l.s.update(func(p *slave.Progress) { p.OnError(e) })
+	err := fmt.Errorf("slave says: %s: %s", e.Reason, e.Text)
+	if e.Serial > 0 {
+		err = fmt.Errorf("slave says: %s at %d: %s", e.Reason, e.Serial, e.Text)
+	}
+	return err
+}
+
+func (s *Sender) heard() {
+	s.mu.Lock()
+	s.lastRx = time.Now()
+	s.mu.Unlock()
+}
+
+func (s *Sender) heartbeat(h *wire.Heartbeat) {
+	s.update(func(p *slave.Progress) { p.OnAlive() })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h.HasDigest {
+		s.digest, s.dstate = h.Digest, wire.Point{Epoch: h.Epoch, Serial: h.Serial}
+	}
+}
+
+// stream sends changes as they come, until the stream ends. It never returns nil.
+func (l *link) stream(ctx context.Context) error {
+	o := l.s.o
+	cursor := o.Feed.Cursor(deltafile.State{Realm: o.Realm, Epoch: deltafile.Epoch(l.at.Epoch),
+		Serial: l.at.Serial, Hash: l.at.Hash})
+	defer cursor.Close()
+	beat := time.NewTicker(o.Heartbeat)
+	defer beat.Stop()
+	expiry := time.NewTimer(time.Until(l.conn.Expiry()) - ticketMargin)
+	defer expiry.Stop()
+	if err := l.beat(ctx); err != nil {
+		return err
+	}
+	for {
+		changed := o.Feed.Changed()
+		var css []*deltafile.Changeset
+		var err error
+		if l.inflight.size() < o.Window && !l.beforeEpoch() {
+			css, err = cursor.Next(ctx, batchBytes)
+		}
+		if err != nil {
+			return l.feedError(err)
+		}
+		if len(css) > 0 {
+			if err := l.records(css); err != nil {
+				return err
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		case <-l.acks:
+		case <-beat.C:
+			if err := l.beat(ctx); err != nil {
+				return err
+			}
+		case <-expiry.C:
+			_ = l.send(&wire.Bye{Text: "ticket ends"})
+			return fmt.Errorf("%w: ticket ends", errEnd)
+		case <-l.s.again:
+			_ = l.send(&wire.Bye{Text: "asked to begin again"})
+			return fmt.Errorf("%w: asked to begin again", errEnd)
+		}
+	}
+}
+
+// beforeEpoch tells that the slave has a copy of an epoch that the delta file has not begun yet:
+// whoever writes the file is about to.
+func (l *link) beforeEpoch() bool {
+	_, last, _ := l.s.o.Feed.View()
+	return l.copied && uint64(last.Epoch) != l.at.Epoch
+}
+
+// feedError makes a slave that the delta file cannot serve ask for a full copy.
+func (l *link) feedError(err error) error {
+	var epoch *deltafile.EpochError
+	if errors.Is(err, deltafile.ErrForeign) || errors.Is(err, deltafile.ErrBehind) || errors.As(err, &epoch) {
+		if errors.Is(err, deltafile.ErrForeign) {
+			l.s.update(func(p *slave.Progress) { p.OnForeign(l.at.Serial) })
+		}
+		_ = l.send(&wire.Bye{Text: "full copy needed"})
+		return fmt.Errorf("%w: %w", errEnd, err)
+	}
+	_ = l.send(&wire.Error{Reason: wire.ReasonInternal, Text: "the delta file cannot be read"})
+	return err
+}
+
+// records sends changesets, several in one message, or one in several.
+func (l *link) records(css []*deltafile.Changeset) error {
+	_, last, _ := l.s.o.Feed.View()
+	l.data = l.data[:0]
+	var serial uint64 // last that ends in data
+	for _, cs := range css {
+		if len(l.data)+len(cs.Raw) > wire.MaxData {
+			if err := l.flush(last.Serial, serial); err != nil {
+				return err
+			}
+		}
+		l.inflight.sent(cs.Serial, int64(len(cs.Raw)))
+		raw := cs.Raw
+		for ; len(raw) > wire.MaxData; raw = raw[wire.MaxData:] {
+			if err := l.sendData(&wire.Records{Last: last.Serial, Data: raw[:wire.MaxData]}); err != nil {
+				return err
+			}
+		}
+		l.data = append(l.data, raw...)
+		serial = cs.Serial
+	}
+	return l.flush(last.Serial, serial)
+}
+
+// flush sends what stands in data. What ends in it counts as sent before it is, so that no
+// acknowledgement can overtake the count.
+func (l *link) flush(last, serial uint64) error {
+	if len(l.data) == 0 {
+		return nil
+	}
+	l.s.update(func(p *slave.Progress) { p.OnSent(serial) })
+	err := l.sendData(&wire.Records{Last: last, Data: l.data})
+	l.data = l.data[:0]
+	return err
+}
+
+// beat sends a heartbeat with the digest of the master's content, if there is one.
+func (l *link) beat(ctx context.Context) error {
+	h := &wire.Heartbeat{}
+	at, digest, ok := l.s.o.Source.Digest(ctx)
+	if ok {
+		h.Epoch, h.Serial, h.HasDigest, h.Digest = uint64(at.Epoch), at.Serial, true, digest
+	} else {
+		_, last, _ := l.s.o.Feed.View()
+		h.Epoch, h.Serial = uint64(last.Epoch), last.Serial
+	}
+	return l.send(h)
+}

@@ -1,0 +1,225 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"krealm/deltafile"
+	"krealm/internal/wire"
+	"krealm/krep/slave"
+	"krealm/krep/slavelist"
+)
+
+// errEnd is the end of a stream that nothing is wrong with: the slave said goodbye, the ticket
+// ends, the slave is to be rebuilt. The next one is begun without waiting.
+var errEnd = errors.New("stream ended in order")
+
+// Sender feeds one slave.
+type Sender struct {
+	o      *Options
+	entry  slavelist.Slave
+	copies chan struct{} // a place for each full copy at a time
+	log    zerolog.Logger
+	again  chan struct{} // cuts a wait or a stream short
+
+	mu     sync.Mutex
+	p      slave.Progress
+	since  time.Time // of the present state
+	paused bool
+	peer   string     // address of the present stream
+	digest [32]byte   // last that the slave reported
+	dstate wire.Point // and where: epoch and serial
+	lastRx time.Time
+}
+
+func newSender(o *Options, entry slavelist.Slave, copies chan struct{}) *Sender {
+	return &Sender{o: o, entry: entry, copies: copies, since: time.Now(), again: make(chan struct{}, 1),
+		log: o.Log.With().Str("slave", entry.Name()).Logger()}
+}
+
+// update changes what is known of the slave, keeps count of how long it has been in its state,
+// and tells the feed when the slave lets go of more.
+func (s *Sender) update(f func(p *slave.Progress)) {
+	epoch := s.epoch()
+	s.mu.Lock()
+	before, held, holds := s.p.State, uint64(0), false
+	held, holds = s.p.Holds(epoch)
+	f(&s.p)
+	s.p.Check()
+	if s.p.State != before {
+		s.since = time.Now()
+	}
+	held2, holds2 := s.p.Holds(epoch)
+	s.mu.Unlock()
+	if held2 > held || holds && !holds2 {
+		s.o.Feed.Acked()
+	}
+}
+
+func (s *Sender) epoch() uint64 {
+	base, _, _ := s.o.Feed.View()
+	return uint64(base.Epoch)
+}
+
+func (s *Sender) holds(epoch uint64) (uint64, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.p.Holds(epoch)
+}
+
+// run feeds the slave until ctx ends. A stream that ended in order is followed by the next at
+// once, unless it was a short one: two masters that push each other out must not do so at full
+// speed.
+func (s *Sender) run(ctx context.Context) {
+	quick := 0
+	for {
+		start := time.Now()
+		err := s.session(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		s.lost(err)
+		if time.Since(start) >= quickStream {
+			quick = 0
+		}
+		failures := s.failures()
+		if errors.Is(err, errEnd) {
+			failures = max(failures, quick)
+			quick++
+		}
+		if failures == 0 {
+			continue
+		}
+		t := time.NewTimer(s.o.Backoff.Delay(failures, s.o.Jitter()))
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		case <-s.again:
+		}
+		t.Stop()
+	}
+}
+
+func (s *Sender) failures() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.p.Failures
+}
+
+// lost records the end of a stream and logs it: the first loss and each time the reason changes,
+// not every attempt of a night.
+func (s *Sender) lost(err error) {
+	s.mu.Lock()
+	before := s.p.LastError
+	first := s.p.Failures == 0
+	s.mu.Unlock()
+	if errors.Is(err, errEnd) {
+		s.update(func(p *slave.Progress) { p.OnBye() })
+		s.log.Info().Str("reason", err.Error()).Msg("stream ended")
+		return
+	}
+	s.update(func(p *slave.Progress) { p.OnLost(err.Error()) })
+	s.mu.Lock()
+	p := s.p
+	s.mu.Unlock()
+	if first || p.LastError != before {
+		s.log.Warn().Err(err).Stringer("state", p.State).Int("failures", p.Failures).Msg("stream lost")
+	}
+}
+
+// session is one stream, from the dialling to its end. It never returns nil.
+func (s *Sender) session(ctx context.Context) error {
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	s.update(func(p *slave.Progress) { p.OnDial() })
+	dial, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	nc, err := s.o.Dial(dial, s.entry.Addr())
+	if err != nil {
+		return fmt.Errorf("dial: %w", err)
+	}
+	conn, err := s.o.Auth(ctx, nc, s.entry.Principal)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	s.mu.Lock()
+	s.peer = conn.RemoteAddr()
+	s.mu.Unlock()
+	l := newLink(s, conn)
+	return l.run(ctx)
+}
+
+// ready waits until there is a delta file and the slave is not paused.
+func (s *Sender) ready(ctx context.Context) error {
+	for {
+		changed := s.o.Feed.Changed()
+		_, _, ok := s.o.Feed.View()
+		s.mu.Lock()
+		paused := s.paused
+		s.mu.Unlock()
+		if ok && !paused {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		case <-s.again:
+		}
+	}
+}
+
+// nudge ends a wait or a stream, so that the next attempt comes at once.
+func (s *Sender) nudge() {
+	select {
+	case s.again <- struct{}{}:
+	default:
+	}
+}
+
+// resync makes the next stream begin with a full copy, and ends the present one.
+func (s *Sender) resync(reason string) {
+	s.update(func(p *slave.Progress) { p.OnResync(reason) })
+	s.nudge()
+}
+
+func (s *Sender) pause(on bool) {
+	s.mu.Lock()
+	s.paused = on
+	s.mu.Unlock()
+	s.nudge()
+}
+
+// release lets go of the delta file up to serial if the slave holds it there, and says so.
+func (s *Sender) release(epoch deltafile.Epoch, serial uint64, reason string) {
+	held, ok := s.holds(uint64(epoch))
+	if !ok || held >= serial {
+		return
+	}
+	s.log.Error().Uint64("held_serial", held).Str("reason", reason).
+		Msg("slave lets go of the delta file and will get a full copy")
+	s.resync(reason)
+}
+
+// acquire takes one of the places for full copies.
+func (s *Sender) acquire(ctx context.Context) error {
+	select {
+	case s.copies <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+func jitter() float64 { return rand.Float64() }
