@@ -32,22 +32,26 @@ func keyBlock(k *Key) cipher.Block {
 }
 
 // derive is DK for AES, whose random-to-key is the identity: the folded constant encrypted
-// again and again (RFC 3961 section 5.1).
-func (aesSHA1) derive(k *Key, folded *[blockSize]byte) []byte {
+// again and again (RFC 3961 section 5.1). work holds the constant in its first block and has
+// room for a key behind it.
+func (aesSHA1) derive(k *Key, work []byte) []byte {
 	block := keyBlock(k)
-	out := make([]byte, k.s.keyBytes)
-	prev := folded[:]
-	for i := 0; i < len(out); i += blockSize {
-		block.Encrypt(out[i:], prev)
-		prev = out[i:]
+	for i := blockSize; i < len(work); i += blockSize {
+		block.Encrypt(work[i:], work[i-blockSize:])
 	}
-	return out
+	return work[blockSize:]
 }
 
 func (p aesSHA1) usageKey(k *Key, usage uint32, purpose byte) []byte {
-	var c [blockSize]byte
-	foldUsage(c[:], usage, purpose)
-	return p.derive(k, &c)
+	work := make([]byte, blockSize+k.s.keyBytes)
+	foldUsage(work[:blockSize], usage, purpose)
+	return p.derive(k, work)
+}
+
+func (p aesSHA1) labelKey(k *Key, label string) []byte {
+	work := make([]byte, blockSize+k.s.keyBytes)
+	nfold(work[:blockSize], []byte(label))
+	return p.derive(k, work)
 }
 
 func (p aesSHA1) sealer(k *Key, usage uint32) sealer {
@@ -58,17 +62,15 @@ func (p aesSHA1) sealer(k *Key, usage uint32) sealer {
 	}
 }
 
-func (p aesSHA1) summer(k *Key, usage uint32) summer {
-	return &macSummer{mac{h: newHMAC(hashSHA1, p.usageKey(k, usage, forChecksum))}, sha1Tag}
+func (p aesSHA1) summer(k *Key, usage uint32) *summer {
+	return &summer{mac: mac{h: newHMAC(hashSHA1, p.usageKey(k, usage, forChecksum))}, n: sha1Tag}
 }
 
 // prf: hash, cut to whole blocks, encrypt under the key derived with "prf".
 func (p aesSHA1) prf(k *Key, in []byte) []byte {
-	var c [blockSize]byte
-	nfold(c[:], []byte("prf"))
 	sum := sha1.Sum(in)
 	out := make([]byte, blockSize)
-	newAES(p.derive(k, &c)).Encrypt(out, sum[:blockSize])
+	newAES(p.labelKey(k, "prf")).Encrypt(out, sum[:blockSize])
 	return out
 }
 
@@ -80,9 +82,7 @@ func (p aesSHA1) stringToKey(s *suite, password, salt []byte, iterations int) ([
 	if err != nil {
 		return nil, err
 	}
-	var c [blockSize]byte
-	nfold(c[:], []byte("kerberos"))
-	return p.derive(newKey(s, t), &c), nil
+	return p.labelKey(newKey(s, t), "kerberos"), nil
 }
 
 // plainTagSealer encrypts with ciphertext stealing and authenticates the plaintext:
@@ -104,11 +104,3 @@ func (s *plainTagSealer) open(msg []byte) ([]byte, bool) {
 	s.cts.decrypt(body)
 	return body[blockSize:], s.mac.verify(tag, body, nil)
 }
-
-// macSummer is a checksum that is the head of a message authentication code.
-type macSummer struct {
-	mac mac
-	n   int
-}
-
-func (s *macSummer) sum(dst []byte, data [][]byte) []byte { return s.mac.appendSum(dst, s.n, data) }

@@ -25,12 +25,16 @@ func (p *aesSHA2) keyMAC(k *Key) *hmacKey {
 	return b.mac.h
 }
 
-// kdf is KDF-HMAC-SHA2 of RFC 8009 section 3 for at most one hash length of output.
+// kdf is KDF-HMAC-SHA2 of RFC 8009 section 3 for at most one hash length of output. The label
+// is a few bytes.
 func (p *aesSHA2) kdf(m *hmacKey, label, context []byte, n int) []byte {
-	var bits [4]byte
-	binary.BigEndian.PutUint32(bits[:], uint32(8*n))
 	out := make([]byte, n)
-	m.sumAll(out, [][]byte{{0, 0, 0, 1}, label, {0}, context, bits[:]})
+	h := m.resume()
+	head := append(append(append(h.pad[:0], 0, 0, 0, 1), label...), 0)
+	h.Write(head)
+	h.Write(context)
+	h.Write(binary.BigEndian.AppendUint32(h.pad[:0], uint32(8*n)))
+	m.finish(h, out)
 	return out
 }
 
@@ -47,8 +51,8 @@ func (p *aesSHA2) sealer(k *Key, usage uint32) sealer {
 	}
 }
 
-func (p *aesSHA2) summer(k *Key, usage uint32) summer {
-	return &macSummer{mac{h: newHMAC(p.kind, p.usageKey(k, usage, forChecksum, p.tag))}, p.tag}
+func (p *aesSHA2) summer(k *Key, usage uint32) *summer {
+	return &summer{mac: mac{h: newHMAC(p.kind, p.usageKey(k, usage, forChecksum, p.tag))}, n: p.tag}
 }
 
 func (p *aesSHA2) prf(k *Key, in []byte) []byte {

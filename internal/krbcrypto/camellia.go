@@ -47,8 +47,8 @@ func (p camelliaCMAC) sealer(k *Key, usage uint32) sealer {
 	}
 }
 
-func (p camelliaCMAC) summer(k *Key, usage uint32) summer {
-	return &macSummer{mac{c: newCMAC(p.usageKey(k, usage, forChecksum))}, blockSize}
+func (p camelliaCMAC) summer(k *Key, usage uint32) *summer {
+	return &summer{mac: mac{c: newCMAC(p.usageKey(k, usage, forChecksum))}, n: blockSize}
 }
 
 func (p camelliaCMAC) prf(k *Key, in []byte) []byte {

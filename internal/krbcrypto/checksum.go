@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"hash"
+	"slices"
 )
 
 // Checksum types (IANA registry "Kerberos Checksum Type Numbers").
@@ -32,17 +33,15 @@ func (k *Key) ChecksumLen() int { return k.s.sumBytes }
 
 // Checksum appends the mandatory checksum of the concatenated data to dst.
 func (k *Key) Checksum(dst []byte, usage uint32, data ...[]byte) []byte {
-	return k.summer(usage).sum(dst, data)
+	n := len(dst)
+	dst = slices.Grow(dst, k.s.sumBytes)[:n+k.s.sumBytes]
+	k.summer(usage).sum(dst[n:], data)
+	return dst
 }
 
 // VerifyChecksum checks a mandatory checksum. Every failure is ErrIntegrity.
 func (k *Key) VerifyChecksum(usage uint32, data, sum []byte) error {
-	return k.verifySum(usage, data, sum)
-}
-
-func (k *Key) verifySum(usage uint32, data, sum []byte) error {
-	want := k.summer(usage).sum(make([]byte, 0, 24), [][]byte{data})
-	if subtle.ConstantTimeCompare(want, sum) != 1 {
+	if !k.summer(usage).verify(sum, data) {
 		return ErrIntegrity
 	}
 	return nil
@@ -66,9 +65,9 @@ func VerifyAny(k *Key, sumtype int32, usage uint32, data, sum []byte) error {
 		return fmt.Errorf("checksum type %d without a key: %w", sumtype, ErrUnsupported)
 	}
 	if sumtype == k.s.sumType {
-		return k.verifySum(usage, data, sum)
+		return k.VerifyChecksum(usage, data, sum)
 	}
-	var m *md5Summer
+	var m *summer
 	switch {
 	case sumtype == SumHMACMD5:
 		m = newMD5Summer(hmacMD5(k.b, []byte(signatureKey)), usage)
@@ -77,7 +76,7 @@ func VerifyAny(k *Key, sumtype int32, usage uint32, data, sum []byte) error {
 	default:
 		return fmt.Errorf("checksum type %d with a %s key: %w", sumtype, k.s.name, ErrUnsupported)
 	}
-	if subtle.ConstantTimeCompare(m.sum(nil, [][]byte{data}), sum) != 1 {
+	if !m.verify(sum, data) {
 		return ErrIntegrity
 	}
 	return nil

@@ -19,42 +19,43 @@ type cts struct {
 	enc, dec atomic.Pointer[cbcMode]
 }
 
-// cbcMode is a CBC mode whose initial vector can be set back.
+// cbcMode is a CBC mode whose initial vector can be set back, with a block of memory.
 type cbcMode struct {
 	cipher.BlockMode
-	iv interface{ SetIV([]byte) } // the same mode; nil: not reusable
+	iv   interface{ SetIV([]byte) } // the same mode; nil: not reusable
+	last [blockSize]byte
 }
 
 var zeroIV [blockSize]byte
 
-func newMode(m cipher.BlockMode) *cbcMode {
-	iv, _ := m.(interface{ SetIV([]byte) })
-	return &cbcMode{m, iv}
+// take returns a mode from the slot, or a new one; its vector is zero.
+func (c *cts) take(slot *atomic.Pointer[cbcMode], newMode func(cipher.Block, []byte) cipher.BlockMode) *cbcMode {
+	m := slot.Swap(nil)
+	if m == nil {
+		m = &cbcMode{BlockMode: newMode(c.block, zeroIV[:c.block.BlockSize()])}
+		m.iv, _ = m.BlockMode.(interface{ SetIV([]byte) })
+	}
+	return m
 }
 
-func (c *cts) encryptCBC(b []byte) {
-	m := c.enc.Swap(nil)
-	if m == nil {
-		m = newMode(cipher.NewCBCEncrypter(c.block, zeroIV[:c.block.BlockSize()]))
+func (c *cts) release(slot *atomic.Pointer[cbcMode], m *cbcMode) {
+	if m.iv != nil {
+		m.iv.SetIV(zeroIV[:c.block.BlockSize()])
+		slot.Store(m)
 	}
+}
+
+// encryptCBC is CBC mode without stealing, for whole blocks.
+func (c *cts) encryptCBC(b []byte) {
+	m := c.take(&c.enc, cipher.NewCBCEncrypter)
 	m.CryptBlocks(b, b)
-	m.release(&c.enc, c.block.BlockSize())
+	c.release(&c.enc, m)
 }
 
 func (c *cts) decryptCBC(b []byte) {
-	m := c.dec.Swap(nil)
-	if m == nil {
-		m = newMode(cipher.NewCBCDecrypter(c.block, zeroIV[:c.block.BlockSize()]))
-	}
+	m := c.take(&c.dec, cipher.NewCBCDecrypter)
 	m.CryptBlocks(b, b)
-	m.release(&c.dec, c.block.BlockSize())
-}
-
-func (m *cbcMode) release(slot *atomic.Pointer[cbcMode], n int) {
-	if m.iv != nil {
-		m.iv.SetIV(zeroIV[:n])
-		slot.Store(m)
-	}
+	c.release(&c.dec, m)
 }
 
 // encrypt works in place; len(b) is at least one block. The last two blocks change places
@@ -65,13 +66,14 @@ func (c *cts) encrypt(b []byte) {
 		return
 	}
 	full := (len(b) - 1) / blockSize * blockSize // all but the last, perhaps partial, block
-	var last [blockSize]byte
-	copy(last[:], b[full:])
-	c.encryptCBC(b[:full])
+	m := c.take(&c.enc, cipher.NewCBCEncrypter)
+	clear(m.last[copy(m.last[:], b[full:]):])
+	m.CryptBlocks(b[:full], b[:full])
 	prev := b[full-blockSize : full]
-	subtle.XORBytes(last[:], last[:], prev)
+	subtle.XORBytes(m.last[:], m.last[:], prev)
 	copy(b[full:], prev)
-	c.block.Encrypt(prev, last[:])
+	c.block.Encrypt(prev, m.last[:])
+	c.release(&c.enc, m)
 }
 
 // decrypt works in place; len(b) is at least one block.
@@ -82,12 +84,14 @@ func (c *cts) decrypt(b []byte) {
 	}
 	full := (len(b) - 1) / blockSize * blockSize
 	prev, tail := b[full-blockSize:full], b[full:]
-	var last [blockSize]byte
-	c.block.Decrypt(last[:], prev)
+	m := c.take(&c.dec, cipher.NewCBCDecrypter)
+	c.block.Decrypt(m.last[:], prev)
 	// last is now the zero-padded final plaintext xored with the full block whose head
 	// is tail: the part beyond the tail is that block's own.
 	copy(prev, tail)
-	copy(prev[len(tail):], last[len(tail):])
-	subtle.XORBytes(tail, tail, last[:len(tail)])
-	c.decryptCBC(b[:full])
+	copy(prev[len(tail):], m.last[len(tail):])
+	subtle.XORBytes(tail, tail, m.last[:len(tail)])
+	m.CryptBlocks(b[:full], b[:full])
+	clear(m.last[:]) // plaintext
+	c.release(&c.dec, m)
 }

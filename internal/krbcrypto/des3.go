@@ -58,8 +58,8 @@ func (p des3SHA1) sealer(k *Key, usage uint32) sealer {
 	}
 }
 
-func (p des3SHA1) summer(k *Key, usage uint32) summer {
-	return &macSummer{mac{h: newHMAC(hashSHA1, p.usageKey(k, usage, forChecksum))}, sha1.Size}
+func (p des3SHA1) summer(k *Key, usage uint32) *summer {
+	return &summer{mac: mac{h: newHMAC(hashSHA1, p.usageKey(k, usage, forChecksum))}, n: sha1.Size}
 }
 
 // prf encrypts the first two blocks of the hash in CBC mode.

@@ -39,7 +39,7 @@ type sealNode struct {
 type sumNode struct {
 	usage uint32
 	depth int
-	summer
+	*summer
 	next *sumNode
 }
 
@@ -168,7 +168,7 @@ func (k *Key) sealer(usage uint32) sealer {
 	return node.sealer
 }
 
-func (k *Key) summer(usage uint32) summer {
+func (k *Key) summer(usage uint32) *summer {
 	head := k.sums.Load()
 	for n := head; n != nil; n = n.next {
 		if n.usage == usage {

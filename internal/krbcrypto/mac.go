@@ -1,9 +1,6 @@
 package krbcrypto
 
-import (
-	"crypto/subtle"
-	"slices"
-)
+import "crypto/subtle"
 
 // maxTag is the longest tag or checksum of any enctype, in bytes.
 const maxTag = 24
@@ -31,14 +28,43 @@ func (m mac) verify(tag, a, b []byte) bool {
 	return subtle.ConstantTimeCompare(want[:len(tag)], tag) == 1
 }
 
-// appendSum appends the first n bytes of the code of the concatenated data.
-func (m mac) appendSum(dst []byte, n int, data [][]byte) []byte {
-	at := len(dst)
-	dst = slices.Grow(dst, n)[:at+n]
+// sumAll writes the first len(out) bytes of the code of the concatenated data.
+func (m mac) sumAll(out []byte, data [][]byte) {
 	if m.c != nil {
-		m.c.sumAll(dst[at:], data)
-	} else {
-		m.h.sumAll(dst[at:], data)
+		m.c.sumAll(out, data)
+		return
 	}
-	return dst
+	m.h.sumAll(out, data)
+}
+
+// summer computes one checksum type under a key derived for one usage. It is immutable and
+// safe for concurrent use.
+type summer struct {
+	mac    mac
+	n      int     // length of the checksum
+	digest bool    // RC4's way: the code is taken of the MD5 of head and data
+	head   [4]byte // usage, little end first
+}
+
+// sum writes the checksum of the concatenated data into out, which has its length.
+func (s *summer) sum(out []byte, data [][]byte) {
+	if !s.digest {
+		s.mac.sumAll(out, data)
+		return
+	}
+	h := hashMD5.pool.Get().(*hashScratch)
+	h.Reset()
+	h.Write(s.head[:])
+	for _, d := range data {
+		h.Write(d)
+	}
+	s.mac.sum(out, h.Sum(h.sum[:0]), nil)
+	hashMD5.pool.Put(h)
+}
+
+// verify compares in constant time.
+func (s *summer) verify(sum, data []byte) bool {
+	var want [maxTag]byte
+	s.sum(want[:s.n], [][]byte{data})
+	return subtle.ConstantTimeCompare(want[:s.n], sum) == 1
 }

@@ -93,33 +93,16 @@ func (s *rc4Sealer) open(msg []byte) ([]byte, bool) {
 	return body[rc4Confounder:], mac{h: s.mac}.verify(tag, body, nil)
 }
 
-func (rc4HMAC) summer(k *Key, usage uint32) summer {
+func (rc4HMAC) summer(k *Key, usage uint32) *summer {
 	return newMD5Summer(hmacMD5(k.b, []byte(signatureKey)), usage)
 }
 
-// md5Summer is HMAC-MD5 over the MD5 of usage and data: the checksum types -138, with a key
-// derived for signing, and -137, with the key itself.
-type md5Summer struct {
-	mac  *hmacKey
-	head [4]byte // usage, little end first
-}
-
-func newMD5Summer(key []byte, usage uint32) *md5Summer {
-	s := &md5Summer{mac: newHMAC(hashMD5, key)}
+// newMD5Summer is HMAC-MD5 over the MD5 of usage and data: the checksum types -138, with a
+// key derived for signing, and -137, with the key itself.
+func newMD5Summer(key []byte, usage uint32) *summer {
+	s := &summer{mac: mac{h: newHMAC(hashMD5, key)}, n: md5.Size, digest: true}
 	binary.LittleEndian.PutUint32(s.head[:], rc4Usage(usage))
 	return s
-}
-
-func (s *md5Summer) sum(dst []byte, data [][]byte) []byte {
-	h := md5.New()
-	h.Write(s.head[:])
-	for _, d := range data {
-		h.Write(d)
-	}
-	n := len(dst)
-	dst = append(dst, make([]byte, md5.Size)...)
-	s.mac.sum(dst[n:], h.Sum(nil), nil)
-	return dst
 }
 
 func (rc4HMAC) prf(k *Key, in []byte) []byte {

@@ -31,7 +31,7 @@ type profile interface {
 	// sealer returns the message encryption for one usage.
 	sealer(k *Key, usage uint32) sealer
 	// summer returns the mandatory checksum for one usage.
-	summer(k *Key, usage uint32) summer
+	summer(k *Key, usage uint32) *summer
 	// prf is the enctype's pseudo-random function.
 	prf(k *Key, in []byte) []byte
 	// randomToKey turns seedBytes random bytes into a key. It may keep the seed.
@@ -49,12 +49,6 @@ type sealer interface {
 	// open checks and decrypts in place, and returns the part of msg that is plaintext.
 	// len(msg) is at least confounder + tag and fits the padding.
 	open(msg []byte) (plain []byte, ok bool)
-}
-
-// summer computes a keyed checksum. It is safe for concurrent use.
-type summer interface {
-	// sum appends the checksum of the concatenated data.
-	sum(dst []byte, data [][]byte) []byte
 }
 
 // base is what derivation needs of the protocol key itself, computed at the first use:
