@@ -30,9 +30,10 @@ var layers = []struct {
 	{"services", false, []string{"krep/sender", "krep/feed", "krepd/receiver", "krepd/apply",
 		"kdc/as", "kdc/tgs", "kdc/serve", "internal/admin"}},
 	{"stores", true, []string{"krepd/spool", "kdc/lockout", "kdc/preauth", "kdc/fast", "kdc/pac", "kdc/ticket", "kdc/realm",
-		"kdc/exchange",
+		"kdc/exchange", "kdc/authdata",
 		"kdc/kdb", "kdc/mkey", "internal/control", "internal/stream/streamtest", "internal/stream", "internal/krb", "internal/realmconf"}},
-	{"values", true, []string{"krep/slave", "krep/slavelist", "internal/wire", "internal/krbmsg", "internal/krbcrypto",
+	{"values", true, []string{"krep/slave", "krep/slavelist", "internal/wire", "internal/keytab", "internal/krbmsg",
+		"internal/krbcrypto", "internal/getdate",
 		"internal/der", "internal/profile", "deltafile", "dumpfmt"}},
 }
 
