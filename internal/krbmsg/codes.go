@@ -30,6 +30,7 @@ const (
 	ErrSkew                 = 37
 	ErrBadAddr              = 38
 	ErrModified             = 41
+	ErrBadKeyVer            = 44
 	ErrIllCrTkt             = 43
 	ErrInappCksum           = 50
 	ErrResponseTooBig       = 52
@@ -79,6 +80,7 @@ var errorText = map[int32]string{
 	ErrBadAddr:             "Incorrect net address",
 	ErrModified:            "Message stream modified",
 	ErrIllCrTkt:            "Illegal cross-realm ticket",
+	ErrBadKeyVer:           "Key version is not available",
 	ErrInappCksum:          "Inappropriate type of checksum in message",
 	ErrResponseTooBig:      "Response too big for UDP, retry with TCP",
 	ErrGeneric:             "Generic error (see e-text)",

@@ -49,6 +49,9 @@ func (r *Realm) newEntry(p *dumpfmt.Principal, ref uint64) *Entry {
 		name = dumpfmt.Name{Realm: r.Name, Components: []string{p.Name}}
 	}
 	e.CName = krbmsg.NewName(krbmsg.NTPrincipal, name.Components...)
+	if IsTGSName(e.CName) {
+		e.CName.Type = krbmsg.NTSrvInst // as MIT krb5 types them
+	}
 	e.CRealm = []byte(name.Realm)
 	e.attrs, _ = p.Strings() // damaged attributes count as none
 	for i := range p.Keys {

@@ -12,11 +12,13 @@ import (
 // Database is what the KDC needs of the realm database: kdb.View. All methods answer from one
 // memory image and may be called concurrently.
 type Database interface {
-	// Ref returns a number that changes exactly when the entry does; false if there is none.
+	// Ref returns a number that changes when the entry does; false if there is none.
 	Ref(name string) (uint64, bool)
-	// Principal returns the entry with its lockout fields. The caller does not modify it.
+	// Principal returns the entry; it is not modified by either side.
 	Principal(name string) (*dumpfmt.Principal, bool)
 	Policy(name string) (*dumpfmt.Policy, bool)
+	// Lockout returns an entry's lockout fields as they are now.
+	Lockout(name string) (dumpfmt.Lockout, bool)
 }
 
 // KeyOpener opens the keys of entries with the master key: mkey.Ring.
@@ -125,9 +127,6 @@ func (r *Realm) Policy(e *Entry) (*dumpfmt.Policy, bool) {
 
 // Lockout returns an entry's lockout fields as they are now; an Entry may hold old ones.
 func (r *Realm) Lockout(e *Entry) dumpfmt.Lockout {
-	p, ok := r.db.Principal(e.Principal.Name)
-	if !ok {
-		return dumpfmt.Lockout{}
-	}
-	return p.Lockout()
+	l, _ := r.db.Lockout(e.Principal.Name)
+	return l
 }

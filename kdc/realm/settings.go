@@ -1,9 +1,11 @@
 package realm
 
 import (
+	"fmt"
 	"slices"
 
 	"krealm/internal/krbcrypto"
+	"krealm/internal/krbmsg"
 )
 
 // Settings is what the configuration says of the realm (kdc specification, section 9).
@@ -54,4 +56,14 @@ func (s *Settings) AllowsSession(e krbcrypto.Enctype) bool {
 		}
 	}
 	return s.Allows(e)
+}
+
+// WireKey makes a key of one that came inside a message. The error is krbcrypto's, also for a
+// type that the settings do not permit.
+func (s *Settings) WireKey(k krbmsg.EncryptionKey) (*krbcrypto.Key, error) {
+	e := krbcrypto.Enctype(k.Etype)
+	if !s.Allows(e) {
+		return nil, fmt.Errorf("key of type %d is not permitted: %w", k.Etype, krbcrypto.ErrUnsupported)
+	}
+	return krbcrypto.NewKey(e, k.Value)
 }

@@ -1,0 +1,53 @@
+package preauth
+
+import (
+	"krealm/dumpfmt"
+	"krealm/internal/krbmsg"
+	"krealm/kdc/realm"
+	"krealm/kdc/ticket"
+)
+
+// Hints is the METHOD-DATA of an error that asks for preauthentication, in MIT krb5's order
+// (section 4.3). key is the client's key for the request, nil if it has none that fits.
+func Hints(c *Context, key *realm.Key) krbmsg.MethodData {
+	md := krbmsg.MethodData{{Type: krbmsg.PAFXFast, Value: []byte{}}}
+	if key != nil {
+		if ticket.OnlyOld(c.Body.Etypes) {
+			md = append(md, etypeInfo(key))
+		}
+		md = append(md, etypeInfo2(key))
+	}
+	// Principals that need hardware get no mechanism that is none.
+	if key != nil && !c.Client.Has(dumpfmt.AttrRequiresHWAuth) {
+		pa := krbmsg.PAData{Type: krbmsg.PAEncTimestamp, Value: []byte{}}
+		if c.Armor != nil {
+			pa.Type = krbmsg.PAEncryptedChal
+		}
+		md = append(md, pa)
+	}
+	return append(md, Cookie())
+}
+
+// Cookie is the PA-FX-COOKIE of a KDC that keeps no state about the client.
+func Cookie() krbmsg.PAData {
+	return krbmsg.PAData{Type: krbmsg.PAFXCookie, Value: []byte("MIT")}
+}
+
+// SaltInfo is the padata of an AS reply that tells how the client's key is made from its
+// password (section 4.4). It goes with every reply that the client's own key seals.
+func SaltInfo(etypes []int32, key *realm.Key) []krbmsg.PAData {
+	if !ticket.OnlyOld(etypes) {
+		return []krbmsg.PAData{etypeInfo2(key)}
+	}
+	return []krbmsg.PAData{etypeInfo(key), etypeInfo2(key), {Type: krbmsg.PAPWSalt, Value: key.Salt}}
+}
+
+func etypeInfo(key *realm.Key) krbmsg.PAData {
+	info := krbmsg.ETypeInfo{{Etype: int32(key.Etype), Salt: key.Salt}}
+	return krbmsg.PAData{Type: krbmsg.PAETypeInfo, Value: krbmsg.Marshal(info)}
+}
+
+func etypeInfo2(key *realm.Key) krbmsg.PAData {
+	info := krbmsg.ETypeInfo2{{Etype: int32(key.Etype), Salt: key.Salt}}
+	return krbmsg.PAData{Type: krbmsg.PAETypeInfo2, Value: krbmsg.Marshal(info)}
+}
