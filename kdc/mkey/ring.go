@@ -215,10 +215,18 @@ func (r *Ring) Seal(k *krbcrypto.Key, now time.Time) (sealed []byte, mkvno uint1
 // the entry. Keys of enctypes that we cannot use are carried over too. If one of them does not
 // open (ErrSealed), or the entry is K/M (ErrMaster), the entry is left as it was.
 func (r *Ring) SealPrincipal(p *dumpfmt.Principal, now time.Time) error {
+	return r.SealPrincipalWith(p, r.Active(now).Kvno)
+}
+
+// SealPrincipalWith is SealPrincipal with a version of the caller's choice (ErrVersion).
+func (r *Ring) SealPrincipalWith(p *dumpfmt.Principal, kvno uint16) error {
 	if p.Name == r.master {
 		return fmt.Errorf("%q is not sealed like other entries: %w", p.Name, ErrMaster)
 	}
-	v := r.Active(now)
+	v := Version{Kvno: kvno, Key: r.Key(kvno)}
+	if v.Key == nil {
+		return fmt.Errorf("%q version %d: %w", r.master, kvno, ErrVersion)
+	}
 	sealed := make([][]byte, len(p.Keys))
 	for i := range p.Keys {
 		if len(p.Keys[i].Sealed) == 0 {
