@@ -1,0 +1,79 @@
+package control_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"krealm/internal/control"
+)
+
+func TestCall(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sock")
+	ln, err := control.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("socket is %v, %v", st.Mode(), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- control.Serve(ctx, ln, func(_ context.Context, r control.Request) (any, error) {
+			if r.Verb == "fail" {
+				return nil, errors.New("so it did")
+			}
+			return map[string]string{"echo": r.Verb + r.Args["x"]}, nil
+		})
+	}()
+	var got map[string]string
+	if err := control.Call(ctx, path, control.Request{Verb: "hi", Args: map[string]string{"x": "!"}}, &got); err != nil || got["echo"] != "hi!" {
+		t.Errorf("%v, %v", got, err)
+	}
+	if err := control.Call(ctx, path, control.Request{Verb: "fail"}, nil); err == nil || err.Error() != "so it did" {
+		t.Error(err)
+	}
+	if _, err := control.Listen(path); err == nil {
+		t.Error("the socket of a living daemon was taken")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("socket left behind: %v", err)
+	}
+	if err := control.Call(t.Context(), path, control.Request{Verb: "hi"}, nil); !errors.Is(err, control.ErrNoAnswer) {
+		t.Error(err)
+	}
+}
+
+func TestListenReplacesTheSocketOfTheDead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sock")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = ln.Close()
+	ln, err = control.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = ln.Close()
+}
+
+func TestListenRefusesAnOpenDirectory(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := control.Listen(filepath.Join(dir, "sock")); !errors.Is(err, fs.ErrPermission) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,100 @@
+package receiver
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"krealm/deltafile"
+	"krealm/internal/wire"
+)
+
+// answer syncs and acknowledges, until the stream ends. It never returns nil.
+func (s *session) answer(ctx context.Context) error {
+	beat := time.NewTicker(s.o.Heartbeat)
+	defer beat.Stop()
+	var told told
+	hopeless := s.wantsCopy() // the hello has told already
+	for {
+		changed := s.o.Applier.Changed()
+		st, err := s.o.Applier.Standing(ctx, false)
+		if err != nil {
+			return err
+		}
+		if st.WantSnapshot && !hopeless {
+			return s.breakdown(st)
+		}
+		if err := s.acknowledge(&told, st.Applied); err != nil {
+			return err
+		}
+		if !st.WantSnapshot && !st.Applied.IsZero() {
+			hopeless = false
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.dirty:
+			if _, err := s.o.Spool.Sync(); err != nil {
+				err = fmt.Errorf("spool could not be synced: %w", err)
+				_ = s.send(&wire.Error{Reason: wire.ReasonInternal, Text: err.Error()})
+				return &fatalError{err}
+			}
+		case <-changed:
+		case <-beat.C:
+			if err := s.beat(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// told is what the feeder knows: the last acknowledgement, and after how many full copies.
+type told struct {
+	ack    wire.Ack
+	copies int
+}
+
+// acknowledge tells the positions if they have moved, and after a full copy in any case. What is
+// in the database is durable too.
+func (s *session) acknowledge(last *told, applied deltafile.State) error {
+	durable := s.o.Spool.Durable()
+	s.r.mu.Lock()
+	silent, copies := s.copying || s.want, s.copies
+	s.r.mu.Unlock()
+	if silent || applied.IsZero() || durable.Epoch != applied.Epoch {
+		return nil
+	}
+	now := told{copies: copies, ack: wire.Ack{Epoch: uint64(applied.Epoch),
+		Spooled: max(durable.Serial, applied.Serial), Applied: applied.Serial}}
+	if now == *last {
+		return nil
+	}
+	*last = now
+	return s.send(&now.ack)
+}
+
+func (s *session) wantsCopy() bool {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	return s.want
+}
+
+// breakdown tells the feeder that nothing more is applied, and ends the stream: the next one
+// begins with a full copy.
+func (s *session) breakdown(st Standing) error {
+	reason := wire.ReasonBroken
+	if st.Diverged {
+		reason = wire.ReasonDiverged
+	}
+	return s.fail(reason, st.Serial, st.Reason)
+}
+
+// beat sends a heartbeat with the digest of the content.
+func (s *session) beat(ctx context.Context) error {
+	st, err := s.o.Applier.Standing(ctx, true)
+	if err != nil {
+		return err
+	}
+	return s.send(&wire.Heartbeat{Epoch: uint64(st.Applied.Epoch), Serial: st.Applied.Serial,
+		HasDigest: st.HasDigest, Digest: st.Digest})
+}

@@ -1,0 +1,122 @@
+package receiver
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"krealm/deltafile"
+	"krealm/internal/wire"
+)
+
+// errCopy is a full copy that is not what was announced.
+var errCopy = errors.New("full copy is damaged")
+
+// fullCopy receives, verifies and loads a full copy.
+func (s *session) fullCopy(m *wire.SnapshotBegin) error {
+	s.setCopying(m.Size)
+	f, err := os.OpenFile(s.o.Spool.Path()+".full", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return s.fail(wire.ReasonSnapshot, 0, err.Error())
+	}
+	defer func() {
+		_ = f.Close()
+		_ = os.Remove(f.Name())
+	}()
+	s.log.Info().Uint64("bytes", m.Size).Uint64("serial", m.Base.Serial).Msg("receiving full copy")
+	if err := s.receiveCopy(f, m.Size); err != nil {
+		return err
+	}
+	base, err := verifyCopy(f, m.Base)
+	if err != nil {
+		return s.fail(wire.ReasonSnapshot, 0, err.Error())
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return s.fail(wire.ReasonSnapshot, 0, err.Error())
+	}
+	if err := s.o.Applier.Load(f); err != nil {
+		return s.fail(wire.ReasonSnapshot, 0, err.Error())
+	}
+	s.log.Info().Stringer("epoch", base.Epoch).Uint64("serial", base.Serial).Msg("full copy loaded")
+	s.at, s.pending = base, nil
+	s.r.mu.Lock()
+	s.want, s.copying = false, false
+	s.copies++
+	s.feeder.Copied, s.feeder.CopySize = 0, 0
+	s.r.mu.Unlock()
+	select { // so that it is acknowledged
+	case s.dirty <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (s *session) setCopying(size uint64) {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	s.copying = true
+	s.feeder.Copied, s.feeder.CopySize = 0, size
+}
+
+// receiveCopy writes the chunks to f and syncs it.
+func (s *session) receiveCopy(f *os.File, size uint64) error {
+	var have uint64
+	for {
+		m, err := s.receive(silentHeartbeats * s.o.Heartbeat)
+		if err != nil {
+			return fmt.Errorf("full copy cut at %d of %d octets: %w", have, size, err)
+		}
+		switch m := m.(type) {
+		case *wire.Heartbeat:
+		case *wire.SnapshotChunk:
+			if m.Offset != have || have+uint64(len(m.Data)) > size {
+				return s.fail(wire.ReasonSnapshot, 0, "chunk out of place")
+			}
+			if _, err := f.Write(m.Data); err != nil {
+				return s.fail(wire.ReasonSnapshot, 0, err.Error())
+			}
+			have += uint64(len(m.Data))
+			s.r.mu.Lock()
+			s.feeder.Copied = have
+			s.r.mu.Unlock()
+		case *wire.SnapshotEnd:
+			if m.Size != size || have != size {
+				return s.fail(wire.ReasonSnapshot, 0, fmt.Sprintf("%d of %d octets have come", have, size))
+			}
+			if err := f.Sync(); err != nil {
+				return s.fail(wire.ReasonSnapshot, 0, err.Error())
+			}
+			return nil
+		case *wire.Error:
+			return fmt.Errorf("feeder says: %s: %s", m.Reason, m.Text)
+		case *wire.Bye:
+			return fmt.Errorf("%w: %s", errBye, m.Text)
+		default:
+			return fmt.Errorf("feeder sent %v in a full copy", m.Kind())
+		}
+	}
+}
+
+// verifyCopy reads a full copy from its first octet to its last and compares its base with the
+// one announced.
+func verifyCopy(f *os.File, want wire.Point) (deltafile.State, error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return deltafile.State{}, err
+	}
+	full, err := deltafile.ReadFull(f)
+	if err != nil {
+		return deltafile.State{}, err
+	}
+	if _, err := io.Copy(io.Discard, full); err != nil {
+		return deltafile.State{}, err
+	}
+	if n, err := f.Read(make([]byte, 1)); n > 0 || err != io.EOF {
+		return deltafile.State{}, fmt.Errorf("%w: more octets behind its end", errCopy)
+	}
+	b := full.Base
+	if uint64(b.Epoch) != want.Epoch || b.Serial != want.Serial || b.Hash != want.Hash {
+		return deltafile.State{}, fmt.Errorf("%w: it is of %v, announced was %d", errCopy, b, want.Serial)
+	}
+	return b, nil
+}

@@ -1,0 +1,364 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"krealm/deltafile"
+	"krealm/internal/stream"
+	"krealm/internal/wire"
+)
+
+// Defaults and limits.
+const (
+	DefaultHeartbeat = 5 * time.Second
+	helloTimeout     = 10 * time.Second
+	readyTimeout     = 8 * time.Second // for the applier to be done with what it does
+	silentHeartbeats = 4
+	goodbyeTimeout   = time.Second
+	// expiryGrace is how long after the end of its ticket a stream is let live; krep renews
+	// it before.
+	expiryGrace = 5 * time.Minute
+)
+
+// Spool takes changes; *spool.Spool is one.
+type Spool interface {
+	Append(ctx context.Context, css []*deltafile.Changeset) error
+	Sync() (deltafile.State, error)
+	Last() deltafile.State
+	Durable() deltafile.State
+	Path() string
+}
+
+// Standing is what the applier says of itself.
+type Standing struct {
+	Applied      deltafile.State // epoch 0: no content yet
+	WantSnapshot bool
+	Serial       uint64 // of the record that is the reason, 0: none
+	Reason       string // empty: nothing is wrong, or there is no content yet
+	Diverged     bool
+	Digest       [32]byte // of the content at Applied, if HasDigest
+	HasDigest    bool
+}
+
+// Applier applies what the spool has and loads full copies.
+type Applier interface {
+	// Ready waits until the spool may be appended to.
+	Ready(ctx context.Context) error
+	// Standing says where the database is. With digest it takes the time to ask for it.
+	Standing(ctx context.Context, digest bool) (Standing, error)
+	// Changed returns a channel that is closed when Standing changes.
+	Changed() <-chan struct{}
+	// Expect says what the digest must be at a serial.
+	Expect(e deltafile.Epoch, serial uint64, digest [32]byte)
+	// Load replaces the content by a full copy.
+	Load(r io.Reader) error
+}
+
+// Options say whom a Receiver works with.
+type Options struct {
+	Realm     string
+	Spool     Spool
+	Applier   Applier
+	Log       zerolog.Logger
+	Heartbeat time.Duration // 0: DefaultHeartbeat
+}
+
+// Receiver takes streams, one at a time.
+type Receiver struct {
+	o     Options
+	fatal chan error
+
+	mu      sync.Mutex
+	current *session
+}
+
+// New returns a Receiver.
+func New(o Options) *Receiver {
+	if o.Heartbeat == 0 {
+		o.Heartbeat = DefaultHeartbeat
+	}
+	return &Receiver{o: o, fatal: make(chan error, 1)}
+}
+
+// Fatal receives an error after which the process must end: the disk has failed to sync the
+// spool.
+func (r *Receiver) Fatal() <-chan error { return r.fatal }
+
+// Feeder describes the stream that is being served.
+type Feeder struct {
+	Principal string    `json:"principal"`
+	Addr      string    `json:"address"`
+	Since     time.Time `json:"since"`
+	Last      uint64    `json:"last_serial"` // of the feeder's file, as last heard
+	Copied    uint64    `json:"full_copy_received,omitempty"`
+	CopySize  uint64    `json:"full_copy_size,omitempty"`
+}
+
+// Feeder returns what is known of the feeder, or nil if there is none.
+func (r *Receiver) Feeder() *Feeder {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.current == nil {
+		return nil
+	}
+	f := r.current.feeder
+	return &f
+}
+
+var errReplaced = errors.New("a new stream took its place")
+
+// Handle serves one stream until it ends or ctx does. It ends the stream that was served before,
+// and waits for its end.
+func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s := &session{r: r, o: &r.o, conn: c, cancel: cancel, done: make(chan struct{}),
+		dirty:  make(chan struct{}, 1),
+		log:    r.o.Log.With().Str("feeder", c.Peer()).Str("peer", c.RemoteAddr()).Logger(),
+		feeder: Feeder{Principal: c.Peer(), Addr: c.RemoteAddr(), Since: time.Now()}}
+	defer close(s.done)
+
+	r.mu.Lock()
+	before := r.current
+	r.current = s
+	r.mu.Unlock()
+	if before != nil {
+		before.cancel(errReplaced)
+		<-before.done
+	}
+	defer func() {
+		r.mu.Lock()
+		if r.current == s {
+			r.current = nil
+		}
+		r.mu.Unlock()
+	}()
+
+	s.log.Info().Msg("feeder connected")
+	err := s.run(ctx)
+	switch {
+	case errors.Is(err, errBye), ctx.Err() != nil:
+		s.log.Info().Str("reason", fmt.Sprint(err)).Msg("feeder gone")
+	default:
+		s.log.Warn().Err(err).Msg("feeder gone")
+	}
+	var fe *fatalError
+	if errors.As(err, &fe) {
+		select {
+		case r.fatal <- err:
+		default:
+		}
+	}
+}
+
+// fatalError wraps an error after which nothing can be promised any more.
+type fatalError struct{ err error }
+
+func (e *fatalError) Error() string { return e.err.Error() }
+func (e *fatalError) Unwrap() error { return e.err }
+
+// errBye is the feeder's goodbye.
+var errBye = errors.New("feeder says goodbye")
+
+// session is one stream being served.
+type session struct {
+	r      *Receiver
+	o      *Options
+	conn   *stream.Conn
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+	log    zerolog.Logger
+	feeder Feeder // guarded by r.mu
+
+	dirty   chan struct{} // something is to be synced
+	copying bool          // guarded by r.mu: a full copy is on its way, positions say nothing
+	want    bool          // guarded by r.mu, but for its writer: nothing but a full copy is of use
+	copies  int           // guarded by r.mu: full copies loaded
+	pending []byte        // the beginning of a changeset
+	at      deltafile.State
+}
+
+func (s *session) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { s.hangUp(ctx) })
+	defer stop()
+	if err := s.hello(ctx); err != nil {
+		return s.reason(ctx, err)
+	}
+	g, inner := errgroup.WithContext(ctx)
+	stopInner := context.AfterFunc(inner, func() {
+		if ctx.Err() == nil {
+			_ = s.conn.Close()
+		}
+	})
+	defer stopInner()
+	g.Go(func() error { return s.read(inner) })
+	g.Go(func() error { return s.answer(inner) })
+	return s.reason(ctx, g.Wait())
+}
+
+func (s *session) reason(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// hangUp says goodbye and closes the stream, because krepd stops or another stream has come.
+func (s *session) hangUp(ctx context.Context) {
+	text := "krepd stops"
+	if errors.Is(context.Cause(ctx), errReplaced) {
+		text = errReplaced.Error()
+	}
+	s.conn.Farewell((&wire.Bye{Text: text}).Append(nil), goodbyeTimeout)
+	_ = s.conn.Close()
+}
+
+func (s *session) send(m wire.Message) error { return s.conn.Send(m.Append(nil)) }
+
+func (s *session) receive(within time.Duration) (wire.Message, error) {
+	if err := s.conn.SetReadDeadline(time.Now().Add(within)); err != nil {
+		return nil, err
+	}
+	b, err := s.conn.Receive()
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("feeder hung up")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return wire.Parse(b)
+}
+
+// fail tells the feeder what is wrong and returns it as an error.
+func (s *session) fail(r wire.Reason, serial uint64, text string) error {
+	_ = s.send(&wire.Error{Reason: r, Serial: serial, Text: text})
+	return errors.New(text)
+}
+
+// hello exchanges hellos.
+func (s *session) hello(ctx context.Context) error {
+	m, err := s.receive(helloTimeout)
+	if err != nil {
+		return fmt.Errorf("hello: %w", err)
+	}
+	h, ok := m.(*wire.Hello)
+	switch {
+	case !ok:
+		return fmt.Errorf("hello: feeder sent %v", m.Kind())
+	case h.MinVersion > wire.Version || h.MaxVersion < wire.Version:
+		return s.fail(wire.ReasonVersion, 0, fmt.Sprintf("no common version: %d to %d against %d", h.MinVersion, h.MaxVersion, wire.Version))
+	case h.Role != wire.Feeder:
+		return s.fail(wire.ReasonRole, 0, "the other side is no feeder")
+	case h.Realm != s.o.Realm:
+		return s.fail(wire.ReasonRealm, 0, fmt.Sprintf("feeder is of realm %q, not %q", h.Realm, s.o.Realm))
+	}
+	ready, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if err := s.o.Applier.Ready(ready); err != nil {
+		_ = s.send(&wire.Bye{Text: "busy with something else"})
+		return fmt.Errorf("applier is busy: %w", err)
+	}
+	st, err := s.o.Applier.Standing(ctx, false)
+	if err != nil {
+		return err
+	}
+	answer := &wire.Hello{MinVersion: wire.Version, MaxVersion: wire.Version, Role: wire.Slave, Realm: s.o.Realm,
+		WantSnapshot: st.WantSnapshot, Reason: st.Reason}
+	s.want = st.WantSnapshot || st.Applied.IsZero()
+	if !st.Applied.IsZero() {
+		s.at = s.o.Spool.Durable()
+		if s.want || s.at.Epoch != st.Applied.Epoch || s.at.Serial < st.Applied.Serial {
+			s.at = st.Applied
+		}
+		answer.Point = wire.Point{Epoch: uint64(s.at.Epoch), Serial: s.at.Serial, Hash: s.at.Hash}
+		answer.Applied = st.Applied.Serial
+	}
+	s.heard(h.Point.Serial)
+	return s.send(answer)
+}
+
+func (s *session) heard(last uint64) {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	s.feeder.Last = max(s.feeder.Last, last)
+}
+
+// read takes what the feeder sends, until the stream ends. It never returns nil.
+func (s *session) read(ctx context.Context) error {
+	limit := s.conn.Expiry().Add(expiryGrace)
+	for {
+		m, err := s.receive(silentHeartbeats * s.o.Heartbeat)
+		if err != nil {
+			return err
+		}
+		if time.Now().After(limit) {
+			return s.fail(wire.ReasonInternal, 0, "ticket of the stream has ended")
+		}
+		switch m := m.(type) {
+		case *wire.Records:
+			s.heard(m.Last)
+			err = s.records(ctx, m)
+		case *wire.Heartbeat:
+			if m.HasDigest {
+				s.o.Applier.Expect(deltafile.Epoch(m.Epoch), m.Serial, m.Digest)
+			}
+		case *wire.SnapshotBegin:
+			err = s.fullCopy(m)
+		case *wire.Error:
+			err = fmt.Errorf("feeder says: %s: %s", m.Reason, m.Text)
+		case *wire.Bye:
+			err = fmt.Errorf("%w: %s", errBye, m.Text)
+		default:
+			err = fmt.Errorf("feeder sent %v", m.Kind())
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// records spools what has become complete.
+func (s *session) records(ctx context.Context, m *wire.Records) error {
+	if s.want {
+		return s.fail(wire.ReasonChain, 0, "records without the full copy that was asked for")
+	}
+	s.pending = append(s.pending, m.Data...)
+	var css []*deltafile.Changeset
+	rest := s.pending
+	for len(rest) > 0 {
+		cs, n, err := deltafile.Decode(s.at, rest)
+		if errors.Is(err, deltafile.ErrIncomplete) {
+			break
+		}
+		if err != nil {
+			return s.fail(wire.ReasonChain, s.at.Serial+1, err.Error())
+		}
+		css = append(css, cs)
+		s.at = s.at.After(cs)
+		rest = rest[n:]
+	}
+	if len(css) == 0 {
+		return nil
+	}
+	if err := s.o.Spool.Append(ctx, css); err != nil {
+		text := "spool: " + err.Error()
+		if ctx.Err() != nil {
+			text = "krepd stops"
+		}
+		return s.fail(wire.ReasonInternal, 0, text)
+	}
+	s.pending = append(s.pending[:0], rest...)
+	select {
+	case s.dirty <- struct{}{}:
+	default:
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"krealm/deltafile"
+)
+
+// ErrLocked means that another process has the spool.
+var ErrLocked = errors.New("spool is in use by another process")
+
+// cutAt is how many bytes a spool may hold before what is applied is dropped at once and not
+// only when it is quiet.
+const cutAt = 4 << 20
+
+// Spool is one spool. Append, Sync, Cut and Settle may be called from several goroutines.
+type Spool struct {
+	path string
+	lock *os.File
+	app  *deltafile.Appender
+	wake chan struct{} // of the Tail
+
+	mu      sync.Mutex
+	last    deltafile.State // appended
+	durable deltafile.State // synced
+	bytes   int64           // in the file, about
+}
+
+// Open takes possession of a spool. The directory must exist and be closed to others; the file
+// need not exist. FS is for tests, nil is the real one. ErrLocked: somebody has it.
+func Open(path string, fsys deltafile.FS) (*Spool, error) {
+	dir, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	if m := dir.Mode().Perm(); m&0o022 != 0 {
+		return nil, fmt.Errorf("spool: directory %q of mode %04o lets others write: %w", filepath.Dir(path), m, fs.ErrPermission)
+	}
+	if st, err := os.Stat(path); err == nil && st.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("spool: %q of mode %04o lets others in, want 0600: %w", path, st.Mode().Perm(), fs.ErrPermission)
+	}
+	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = lock.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("spool %q: %w", path, ErrLocked)
+		}
+		return nil, fmt.Errorf("spool: lock: %w", err)
+	}
+	app, err := deltafile.OpenAppender(path, deltafile.AppenderOptions{FS: fsys, Verify: -1})
+	if err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	return &Spool{path: path, lock: lock, app: app, wake: make(chan struct{}, 1)}, nil
+}
+
+// Close gives the spool back.
+func (s *Spool) Close() error { return errors.Join(s.app.Close(), s.lock.Close()) }
+
+// Path returns the name of the file; NAME.full and the like beside it are the receiver's.
+func (s *Spool) Path() string { return s.path }
+
+// Settle makes the spool one that can be continued to and from the database's state, and returns
+// its last state, which is then durable. anew says why it was started anew, if it was. With a
+// database that waits for its first full copy (epoch 0) there is no spool, and the result is
+// zero.
+func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.State, anew string, err error) {
+	last, err = s.app.Last(ctx)
+	var damage *deltafile.FormatError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		last, err = deltafile.State{}, nil
+		if db.IsZero() {
+			return last, "", nil
+		}
+		anew = "there is none"
+	case errors.As(err, &damage):
+		last, err, anew = deltafile.State{}, nil, damage.Error()
+	case err != nil:
+		return deltafile.State{}, "", err
+	case last.Epoch != db.Epoch:
+		anew = fmt.Sprintf("it is at %v, the database at %v", last, db)
+	case last.Serial < db.Serial:
+		anew = fmt.Sprintf("it ends at %d, the database is at %d", last.Serial, db.Serial)
+	case last.Serial == db.Serial && last.Hash != db.Hash:
+		anew = fmt.Sprintf("it has another change %d than the database", db.Serial)
+	}
+	if db.IsZero() {
+		if err := s.setAside(); err != nil {
+			return deltafile.State{}, "", err
+		}
+		s.set(deltafile.State{})
+		return deltafile.State{}, "the database is empty", nil
+	}
+	if anew != "" {
+		if err := s.Reset(ctx, db); err != nil {
+			return deltafile.State{}, "", err
+		}
+		return db, anew, nil
+	}
+	if err := s.app.Sync(); err != nil {
+		return deltafile.State{}, "", err
+	}
+	s.set(last)
+	return last, "", nil
+}
+
+func (s *Spool) set(last deltafile.State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last, s.durable = last, last
+	s.bytes = 0
+	if st, err := os.Stat(s.path); err == nil {
+		s.bytes = st.Size()
+	}
+}
+
+// setAside renames the file to NAME.stale.
+func (s *Spool) setAside() error {
+	if err := os.Rename(s.path, s.path+".stale"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return nil
+}
+
+// Reset starts the spool anew at a state, durably: after a full copy was loaded.
+func (s *Spool) Reset(ctx context.Context, base deltafile.State) error {
+	if err := s.app.Reset(ctx, base); err != nil {
+		return err
+	}
+	s.set(base)
+	s.poke()
+	return nil
+}
+
+// Append writes changesets that follow Last. They are not durable before Sync.
+func (s *Spool) Append(ctx context.Context, css []*deltafile.Changeset) error {
+	last, err := s.app.AppendRaw(ctx, css)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.last = last
+	for _, cs := range css {
+		s.bytes += int64(len(cs.Raw))
+	}
+	s.mu.Unlock()
+	s.poke()
+	return nil
+}
+
+// Sync makes durable what was appended before the call and returns the last state of it.
+//
+// After an error nothing more can be done with this Spool: what the disk has is not known. The
+// process should end, and begin with what it finds.
+func (s *Spool) Sync() (deltafile.State, error) {
+	s.mu.Lock()
+	last := s.last
+	s.mu.Unlock()
+	if err := s.app.Sync(); err != nil {
+		return deltafile.State{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last.Epoch == last.Epoch && last.Serial > s.durable.Serial {
+		s.durable = last
+	}
+	return s.durable, nil
+}
+
+// Last returns the state after what was appended, Durable the state after what was synced.
+func (s *Spool) Last() deltafile.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// Durable returns the state after what is certain to survive a power cut.
+func (s *Spool) Durable() deltafile.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.durable
+}
+
+// Cut drops what is applied if it is worth it: when the file has grown, or when it is quiet.
+func (s *Spool) Cut(ctx context.Context, applied deltafile.State, quiet bool) error {
+	s.mu.Lock()
+	all := applied.Epoch == s.last.Epoch && applied.Serial == s.last.Serial
+	bytes := s.bytes
+	s.mu.Unlock()
+	if bytes == 0 || !all || !quiet && bytes < cutAt {
+		return nil
+	}
+	if _, err := s.app.Truncate(ctx, applied.Epoch, applied.Serial); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes = 0
+	return nil
+}
+
+// Quarantine keeps a copy of a changeset that cannot be applied as NAME.EPOCH.SERIAL.bad and
+// returns that name.
+func (s *Spool) Quarantine(e deltafile.Epoch, cs *deltafile.Changeset) (string, error) {
+	name := fmt.Sprintf("%s.%v.%d.bad", s.path, e, cs.Serial)
+	if err := os.WriteFile(name, cs.Raw, 0o600); err != nil {
+		return "", fmt.Errorf("spool: quarantine: %w", err)
+	}
+	return name, nil
+}
+
+// Tail reads the spool from behind a state. There is one Tail at a time.
+func (s *Spool) Tail(after deltafile.State) (*deltafile.Tail, error) {
+	s.poke() // what is there already
+	o := deltafile.TailOptions{Watch: func(string) (deltafile.Watcher, error) { return watcher(s.wake), nil }}
+	return o.Open(s.path, after)
+}
+
+func (s *Spool) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// watcher wakes the Tail within the process.
+type watcher chan struct{}
+
+func (w watcher) C() <-chan struct{} { return w }
+func (w watcher) Close() error       { return nil }
