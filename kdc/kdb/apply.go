@@ -19,8 +19,7 @@ import (
 // high, ErrHistory for one that belongs to another history, and a *dumpfmt.SyntaxError for a line
 // that does not parse. ErrMaster on a master's database; ErrEmpty on a replica without content.
 func (db *DB) Apply(ctx context.Context, css []*deltafile.Changeset) (deltafile.State, error) {
-	var after deltafile.State
-	err := db.write(ctx, func(c *conn, st *state) error {
+	st, err := db.write(ctx, func(c *conn, st *state) error {
 		if !st.replica {
 			return fmt.Errorf("kdb: %s: %w", db.path, ErrMaster)
 		}
@@ -35,13 +34,13 @@ func (db *DB) Apply(ctx context.Context, css []*deltafile.Changeset) (deltafile.
 				return &RecordError{Serial: cs.Serial, Err: err}
 			}
 		}
-		after = st.State
 		return nil
 	})
 	if err != nil {
 		return deltafile.State{}, err
 	}
-	db.drainAfterCommit(ctx)
+	after := st.State
+	db.drainAfterCommit(ctx, &st)
 	return after, nil
 }
 

@@ -28,8 +28,8 @@ type DB struct {
 	idle   []*conn // readers not in use
 	closed bool
 
-	delta  *deltafile.Appender             // nil without a delta file
-	synced atomic.Pointer[deltafile.State] // the delta file holds this durably; only for pruning
+	delta  atomic.Pointer[deltafile.Appender] // nil without a delta file
+	synced atomic.Pointer[deltafile.State]    // the delta file holds this durably; only for pruning
 }
 
 // maxIdle is how many connections for reading are kept for the next reader.
@@ -90,21 +90,22 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	db := &DB{path: path, o: o, writing: make(chan struct{}, 1), limiting: make(chan struct{}, 1)}
 	db.writing <- struct{}{}
 	db.limiting <- struct{}{}
-	err := db.read(ctx, func(c *conn) error {
+	var st state
+	err := db.read(ctx, func(c *conn) (err error) {
 		if err := checkSchema(c, path); err != nil {
 			return err
 		}
-		st, err := readState(c)
-		db.realm = st.Realm
+		st, err = readState(c)
 		return err
 	})
-	if err == nil && o.DeltaFile != "" && !o.ReadOnly {
-		db.delta, err = deltafile.OpenAppender(o.DeltaFile, deltafile.AppenderOptions{})
+	if err == nil {
+		db.realm = st.Realm
+		err = db.openDelta(nil)
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	db.drainAfterCommit(ctx)
+	db.drainAfterCommit(ctx, &st)
 	return db, nil
 }
 
@@ -123,8 +124,8 @@ func (db *DB) Close() error {
 		}
 	}
 	db.w, db.l = nil, nil
-	if db.delta != nil {
-		errs = append(errs, db.delta.Close())
+	if d := db.delta.Swap(nil); d != nil {
+		errs = append(errs, d.Close())
 	}
 	db.writing <- struct{}{}
 	db.limiting <- struct{}{}

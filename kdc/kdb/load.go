@@ -12,19 +12,22 @@ import (
 
 // Load reads a dump file of version 4 to 7, in which a name may come twice: the last wins. Either
 // all of it is taken or nothing: a record that does not parse is a *dumpfmt.SyntaxError with
-// line and field. It holds the write lock from the first record on; readers see the database of
-// before until it returns.
+// line and field. Readers see the database of before until Load returns; other changes wait for
+// as long as r takes to be read.
 //
-// A full load begins a new epoch. With o.Update (ErrReplica on a slave's database) the epoch goes
-// on, with a changeset for each record that makes a difference. In both, lockout fields are
-// taken from the file.
+// A full load begins a new epoch. With o.Update the epoch goes on, with a changeset for each
+// record that makes a difference. In both, lockout fields are taken from the file. ErrReplica
+// on a slave's database, which takes its content from a master only.
 func (db *DB) Load(ctx context.Context, r io.Reader, o LoadOptions) (LoadResult, error) {
 	in, err := dumpfmt.NewReader(r)
 	if err != nil {
 		return LoadResult{}, fmt.Errorf("kdb: load: %w", err)
 	}
 	var res LoadResult
-	err = db.write(ctx, func(c *conn, st *state) (err error) {
+	st, err := db.write(ctx, func(c *conn, st *state) (err error) {
+		if st.replica {
+			return fmt.Errorf("kdb: %s: %w", db.path, ErrReplica)
+		}
 		if o.Update {
 			res, err = db.loadUpdate(ctx, c, st, in, o.Progress)
 		} else {
@@ -33,23 +36,20 @@ func (db *DB) Load(ctx context.Context, r io.Reader, o LoadOptions) (LoadResult,
 				err = db.startEpoch(c, st)
 			}
 		}
-		res.State = st.State
 		return err
 	})
 	if err != nil {
 		return LoadResult{}, err
 	}
+	res.State = st.State
 	db.checkpoint(ctx)
-	db.drainAfterCommit(ctx)
+	db.drainAfterCommit(ctx, &st)
 	return res, nil
 }
 
 // loadUpdate puts record by record, as an Update that cuts after each.
 func (db *DB) loadUpdate(ctx context.Context, c *conn, st *state, in *dumpfmt.Reader, progress func(int)) (LoadResult, error) {
 	var res LoadResult
-	if st.replica {
-		return res, fmt.Errorf("kdb: %s: %w", db.path, ErrReplica)
-	}
 	tx := &Tx{db: db, c: c, st: st, touched: make(map[key]*touch)}
 	for n := 0; ; n++ {
 		if progress != nil && n%batchRows == 0 && n > 0 {
@@ -87,9 +87,7 @@ func (db *DB) loadUpdate(ctx context.Context, c *conn, st *state, in *dumpfmt.Re
 // the database. That readers are in the way is no error; what is left then goes at the next
 // automatic checkpoint.
 func (db *DB) checkpoint(ctx context.Context) {
-	select {
-	case <-db.writing:
-	case <-ctx.Done():
+	if acquire(ctx, db.writing) != nil {
 		return
 	}
 	defer func() { db.writing <- struct{}{} }()

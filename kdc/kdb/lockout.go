@@ -34,10 +34,8 @@ func (db *DB) setLockouts(ctx context.Context, batch map[string]dumpfmt.Lockout)
 	if len(batch) == 0 {
 		return 0, nil
 	}
-	select {
-	case <-db.limiting:
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	if err := acquire(ctx, db.limiting); err != nil {
+		return 0, err
 	}
 	defer func() { db.limiting <- struct{}{} }()
 	if err := db.openWriter(&db.l, "NORMAL"); err != nil {

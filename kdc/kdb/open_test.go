@@ -45,7 +45,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	newer := newMaster(t, Options{})
-	if err := newer.write(t.Context(), func(c *conn, _ *state) error { return c.script("PRAGMA user_version = 99") }); err != nil {
+	if _, err := newer.write(t.Context(), func(c *conn, _ *state) error { return c.script("PRAGMA user_version = 99") }); err != nil {
 		t.Fatal(err)
 	}
 	closeDB(t, newer)
@@ -138,6 +138,23 @@ func TestRemove(t *testing.T) {
 	}
 	if err := Remove(db.path); !errors.Is(err, ErrNoDatabase) {
 		t.Error(err)
+	}
+}
+
+// The -wal of a database whose file was removed by other means has no part in the next one.
+func TestCreateBesideOldWAL(t *testing.T) {
+	old := newMaster(t, Options{})
+	put(t, old, princ("alice", 1))
+	if err := os.Remove(old.path); err != nil {
+		t.Fatal(err)
+	}
+	db, err := Create(t.Context(), old.path, testRealm, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeDB(t, db)
+	if n, _, err := db.Count(t.Context()); n != 0 || err != nil || stateOf(t, db).Serial != 0 {
+		t.Error(n, err, stateOf(t, db))
 	}
 }
 
@@ -260,6 +277,11 @@ func TestInitSlave(t *testing.T) {
 	}
 	if _, err := db.Update(t.Context(), func(*Tx) error { return nil }); !errors.Is(err, ErrReplica) {
 		t.Error(err)
+	}
+	for _, update := range []bool{false, true} {
+		if _, err := db.Load(t.Context(), strings.NewReader("kdb5_util load_dump version 7\n"), LoadOptions{Update: update}); !errors.Is(err, ErrReplica) {
+			t.Error(err)
+		}
 	}
 	db = reopen(t, db)
 	verify(t, db)

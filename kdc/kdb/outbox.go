@@ -39,7 +39,7 @@ func (db *DB) prune(c *conn, st *state) error {
 		return nil
 	}
 	upto := st.Serial - keep
-	if db.delta != nil {
+	if db.delta.Load() != nil {
 		s := db.synced.Load()
 		if s == nil || s.Epoch != st.Epoch {
 			return nil
@@ -75,7 +75,9 @@ func stateAt(c *conn, st *state, serial uint64) (deltafile.State, error) {
 	}
 	s := st.State
 	s.Serial, s.Sec, s.Usec = serial, r.int(0), int(r.int(1))
-	copy(s.Hash[:], r.bytes(2))
+	if copy(s.Hash[:], r.bytes(2)) != len(s.Hash) {
+		return deltafile.State{}, fmt.Errorf("kdb: change %d: %w", serial, errShort)
+	}
 	return s, nil
 }
 
@@ -99,8 +101,11 @@ func changesAfter(c *conn, serial uint64, limit int) ([]*deltafile.Changeset, er
 		cs := &deltafile.Changeset{
 			Serial: uint64(r.int(0)), Sec: r.int(1), Usec: int(r.int(2)), NLines: int(r.int(3)), Raw: r.bytes(5),
 		}
-		copy(cs.Hash[:], r.bytes(4))
 		if cs.Lines, err = bodyOf(cs.Raw); err != nil {
+			break
+		}
+		if copy(cs.Hash[:], r.bytes(4)) != len(cs.Hash) {
+			err = fmt.Errorf("kdb: change %d: %w", cs.Serial, errShort)
 			break
 		}
 		if size += len(cs.Raw); size > fetchBytes && len(css) > 0 {
@@ -146,21 +151,30 @@ func (db *DB) Changes(ctx context.Context, after uint64, max int) (css []*deltaf
 // continued: it holds another epoch, or ends before the oldest change kept. It does nothing
 // without a delta file, on a read-only DB, and on a replica without content.
 func (db *DB) Drain(ctx context.Context) error {
-	if db.delta == nil {
+	if db.delta.Load() == nil {
 		return nil
 	}
+	st, err := db.state(ctx)
+	if err != nil {
+		return err
+	}
+	return db.drainFrom(ctx, &st)
+}
+
+// drainFrom drains; st is the last state known, and is brought up to date.
+func (db *DB) drainFrom(ctx context.Context, st *state) error {
 	const tries = 8 // each lost to a change of epoch by somebody else
 	var err error
 	for range tries {
-		var st state
-		if st, err = db.state(ctx); err != nil {
-			return err
-		}
-		if st.IsZero() {
+		d := db.delta.Load()
+		if d == nil || st.IsZero() {
 			return nil
 		}
-		if err = db.drain(ctx, &st); !errors.Is(err, errStale) {
+		if err = db.drain(ctx, d, st); !errors.Is(err, errStale) {
 			break
+		}
+		if *st, err = db.state(ctx); err != nil {
+			return err
 		}
 	}
 	if err == nil || errors.Is(err, context.Canceled) {
@@ -177,9 +191,9 @@ var (
 	errAhead = errors.New("delta file ahead of the database")
 )
 
-func (db *DB) drain(ctx context.Context, st *state) error {
+func (db *DB) drain(ctx context.Context, d *deltafile.Appender, st *state) error {
 	for {
-		end, err := db.delta.Append(ctx, st.base, func(after deltafile.State) ([]*deltafile.Changeset, error) {
+		end, err := d.Append(ctx, st.base, func(after deltafile.State) ([]*deltafile.Changeset, error) {
 			return db.fetch(ctx, after, st)
 		})
 		if errors.Is(err, errAhead) {
@@ -194,7 +208,7 @@ func (db *DB) drain(ctx context.Context, st *state) error {
 			return err
 		}
 		if end.Serial >= st.Serial {
-			return db.syncDelta(end)
+			return db.syncDelta(d, st, end)
 		}
 	}
 }
@@ -231,17 +245,38 @@ func (db *DB) fetch(ctx context.Context, after deltafile.State, st *state) (css 
 	return css, err
 }
 
-// syncDelta makes the delta file durable now and then, so that changes can be pruned: the
-// outbox is what mends the tail that a power cut takes from the file.
-func (db *DB) syncDelta(end deltafile.State) error {
+// syncDelta makes the delta file durable when changes are due to be pruned: until then the outbox
+// is what mends a tail that a power cut takes from the file.
+func (db *DB) syncDelta(d *deltafile.Appender, st *state, end deltafile.State) error {
+	lump := db.o.keep()/8 + 1
 	last := db.synced.Load()
-	if last != nil && last.Epoch == end.Epoch && end.Serial < last.Serial+db.o.keep()/8+1 {
+	if st.Serial-st.base.Serial < db.o.keep()+lump || last != nil && last.Epoch == end.Epoch && end.Serial < last.Serial+lump {
 		return nil
 	}
-	if err := db.delta.Sync(); err != nil {
-		return err
+	if err := d.Sync(); err != nil {
+		// It has cut off again what may not be durable, and works no more. The outbox still
+		// has it.
+		return errors.Join(err, db.openDelta(d))
 	}
 	db.synced.Store(&end)
+	return nil
+}
+
+// openDelta opens the delta file, in the place of one that is broken.
+func (db *DB) openDelta(broken *deltafile.Appender) error {
+	if db.o.DeltaFile == "" || db.o.ReadOnly {
+		return nil
+	}
+	d, err := deltafile.OpenAppender(db.o.DeltaFile, deltafile.AppenderOptions{})
+	if err != nil {
+		return fmt.Errorf("kdb: %w", err)
+	}
+	if !db.delta.CompareAndSwap(broken, d) {
+		return d.Close() // somebody else was faster, or the database is closed
+	}
+	if broken != nil {
+		_ = broken.Close()
+	}
 	return nil
 }
 
@@ -250,10 +285,10 @@ const drainWait = 5 * time.Second
 
 // drainAfterCommit drains for a change that is committed: it has happened, whatever becomes of
 // the delta file, and a caller that gave up waiting must not keep it from being appended.
-func (db *DB) drainAfterCommit(ctx context.Context) {
+func (db *DB) drainAfterCommit(ctx context.Context, st *state) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWait)
 	defer cancel()
-	if err := db.Drain(ctx); err != nil && db.o.OnDrainError != nil {
+	if err := db.drainFrom(ctx, st); err != nil && db.o.OnDrainError != nil {
 		db.o.OnDrainError(err)
 	}
 }

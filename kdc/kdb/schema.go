@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // The head of an SQLite file says whose it is and of which schema.
@@ -84,10 +86,18 @@ func createPolicy(table string) string {
 // createFile makes a new database holding st and no entries. The file gets its name only when
 // it is complete and on disk: a crash leaves at most a file with a name of its own beside it.
 func createFile(path string, st *state) (err error) {
+	dir := filepath.Dir(path)
+	unlock, err := lockDir(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("kdb: %s: %w", path, ErrExists)
 	}
-	dir := filepath.Dir(path)
+	if err := removeSides(path); err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".new-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("kdb: %w", err)
@@ -128,6 +138,30 @@ func fillFile(tmp string, st *state) error {
 		err = c.exec("COMMIT")
 	}
 	return errors.Join(err, c.close())
+}
+
+// lockDir makes creators in one directory wait for one another: removeSides must not take the
+// files of a database that somebody else has just made.
+func lockDir(dir string) (unlock func(), err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("kdb: %w", err)
+	}
+	if err := unix.Flock(int(d.Fd()), unix.LOCK_EX); err != nil {
+		return nil, fmt.Errorf("kdb: lock %s: %w", dir, errors.Join(err, d.Close()))
+	}
+	return func() { _ = d.Close() }, nil
+}
+
+// removeSides removes the -wal and -shm of a database that is gone. SQLite would take them for the
+// next one's of that name, and old entries would be back.
+func removeSides(path string) error {
+	for _, suffix := range []string{"-wal", "-shm"} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("kdb: %w", err)
+		}
+	}
+	return nil
 }
 
 func syncDir(dir string) error {
@@ -192,10 +226,5 @@ func Remove(path string) error {
 	} else if err != nil {
 		return fmt.Errorf("kdb: %w", err)
 	}
-	for _, suffix := range []string{"-wal", "-shm"} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("kdb: %w", err)
-		}
-	}
-	return syncDir(filepath.Dir(path))
+	return errors.Join(removeSides(path), syncDir(filepath.Dir(path)))
 }

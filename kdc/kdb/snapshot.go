@@ -97,7 +97,7 @@ func (db *DB) LoadSnapshot(ctx context.Context, r io.Reader) (deltafile.State, e
 	if in.Version() != dumpfmt.Current {
 		return deltafile.State{}, fmt.Errorf("kdb: snapshot holds a dump of version %v, want %v", in.Version(), dumpfmt.Current)
 	}
-	err = db.write(ctx, func(c *conn, st *state) error {
+	st, err := db.write(ctx, func(c *conn, st *state) error {
 		if !st.replica {
 			return fmt.Errorf("kdb: %s: %w", db.path, ErrMaster)
 		}
@@ -113,6 +113,6 @@ func (db *DB) LoadSnapshot(ctx context.Context, r io.Reader) (deltafile.State, e
 		return deltafile.State{}, err
 	}
 	db.checkpoint(ctx)
-	db.drainAfterCommit(ctx)
+	db.drainAfterCommit(ctx, &st)
 	return full.Base, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"math/bits"
@@ -33,6 +34,9 @@ func (st *state) restart(s deltafile.State) {
 	st.generation++
 }
 
+// errShort: a row that this program has not written.
+var errShort = errors.New("hash of the wrong length")
+
 const selectState = `SELECT realm, replica, generation, epoch, serial, sec, usec, hash,
 	base_serial, base_sec, base_usec, base_hash, digest, principals, policies FROM state WHERE id = 1`
 
@@ -56,7 +60,7 @@ func readState(c *conn) (state, error) {
 	st.base.Serial, st.base.Sec, st.base.Usec = uint64(r.int(8)), r.int(9), int(r.int(10))
 	if copy(st.Hash[:], r.bytes(7)) != len(st.Hash) || copy(st.base.Hash[:], r.bytes(11)) != len(st.Hash) ||
 		copy(st.digest[:], r.bytes(12)) != len(st.digest) {
-		return state{}, fmt.Errorf("state row: short hash")
+		return state{}, fmt.Errorf("state row: %w", errShort)
 	}
 	return st, nil
 }

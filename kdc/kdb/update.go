@@ -18,8 +18,7 @@ import (
 // The changeset is in the database when Update returns, and as a rule in the delta file too;
 // see Options.OnDrainError. ErrReplica on a slave's database.
 func (db *DB) Update(ctx context.Context, fn func(tx *Tx) error) (deltafile.State, error) {
-	var after deltafile.State
-	err := db.write(ctx, func(c *conn, st *state) error {
+	st, err := db.write(ctx, func(c *conn, st *state) error {
 		if st.replica {
 			return fmt.Errorf("kdb: %s: %w", db.path, ErrReplica)
 		}
@@ -29,13 +28,13 @@ func (db *DB) Update(ctx context.Context, fn func(tx *Tx) error) (deltafile.Stat
 			err = tx.Cut()
 		}
 		tx.c = nil
-		after = st.State
 		return err
 	})
 	if err != nil {
 		return deltafile.State{}, err
 	}
-	db.drainAfterCommit(ctx)
+	after := st.State
+	db.drainAfterCommit(ctx, &st)
 	return after, nil
 }
 

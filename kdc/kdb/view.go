@@ -108,7 +108,8 @@ func (v *View) Lockout(name string) (dumpfmt.Lockout, bool) {
 }
 
 // SetLockout sets an entry's lockout fields in memory, at once for all readers; DB.SetLockouts
-// makes them last. They are overwritten with the database's when the entry changes there.
+// makes them last. When the entry changes in the database, or is loaded anew, the database's
+// fields take their place: what was not written there until then is lost.
 func (v *View) SetLockout(name string, l dumpfmt.Lockout) bool {
 	s := v.slab.Load()
 	e, ok := s.find(name)

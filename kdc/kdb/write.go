@@ -7,27 +7,38 @@ import (
 )
 
 // write runs fn in an immediate transaction: the state it is given is the last, and stays so
-// until the commit. fn changes rows, and st accordingly; st is saved behind it. If fn fails,
-// or panics, nothing has happened.
-func (db *DB) write(ctx context.Context, fn func(c *conn, st *state) error) error {
+// until the commit. fn changes rows, and st accordingly; st is saved behind it and returned. If
+// fn fails, or panics, nothing has happened.
+func (db *DB) write(ctx context.Context, fn func(c *conn, st *state) error) (state, error) {
 	if db.o.ReadOnly {
-		return fmt.Errorf("kdb: %s: %w", db.path, ErrReadOnly)
+		return state{}, fmt.Errorf("kdb: %s: %w", db.path, ErrReadOnly)
 	}
-	select {
-	case <-db.writing:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := acquire(ctx, db.writing); err != nil {
+		return state{}, err
 	}
 	defer func() { db.writing <- struct{}{} }()
 	if err := db.openWriter(&db.w, "FULL"); err != nil {
-		return annotate(db.path, err)
+		return state{}, annotate(db.path, err)
 	}
-	err := db.transact(ctx, db.w, fn)
+	st, err := db.transact(ctx, db.w, fn)
 	if sqliteCode(err) != 0 { // whatever state the connection is in now, a new one is not
 		_ = db.w.close()
 		db.w = nil
 	}
-	return annotate(db.path, err)
+	return st, annotate(db.path, err)
+}
+
+// acquire takes the token of a connection, unless ctx has ended.
+func acquire(ctx context.Context, token <-chan struct{}) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-token:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // openWriter opens a connection for writing where there is none. journal_size_limit cuts the
@@ -46,9 +57,9 @@ func (db *DB) openWriter(c **conn, synchronous string) (err error) {
 	return err
 }
 
-func (db *DB) transact(ctx context.Context, c *conn, fn func(c *conn, st *state) error) error {
+func (db *DB) transact(ctx context.Context, c *conn, fn func(c *conn, st *state) error) (st state, err error) {
 	if err := begin(ctx, c); err != nil {
-		return err
+		return st, err
 	}
 	done := false
 	defer func() {
@@ -56,26 +67,25 @@ func (db *DB) transact(ctx context.Context, c *conn, fn func(c *conn, st *state)
 			_ = c.exec("ROLLBACK") // fails where the engine has rolled back already
 		}
 	}()
-	st, err := readState(c)
-	if err != nil {
-		return err
+	if st, err = readState(c); err != nil {
+		return st, err
 	}
 	before := st
 	if err := fn(c, &st); err != nil {
-		return err
+		return st, err
 	}
 	if st != before {
 		if err := saveState(c, &st); err != nil {
-			return err
+			return st, err
 		}
 	}
 	failpoint("commit")
 	if err := c.exec("COMMIT"); err != nil {
-		return err
+		return st, err
 	}
 	done = true
 	failpoint("committed")
-	return nil
+	return st, nil
 }
 
 // begin waits for the write lock, for busyMax at most.
