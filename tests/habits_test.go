@@ -44,7 +44,7 @@ func TestFilesAndFunctionsAreShort(t *testing.T) {
 		}
 		for _, d := range file.Decls {
 			fn, ok := d.(*ast.FuncDecl)
-			if !ok || fn.Body == nil {
+			if !ok || fn.Body == nil || limit == maxTestFile { // a table of cases may be long
 				continue
 			}
 			if n := set.Position(fn.End()).Line - set.Position(fn.Pos()).Line + 1; n > maxFunction {
