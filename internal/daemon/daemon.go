@@ -1,0 +1,77 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/term"
+)
+
+// Exit codes.
+const (
+	ExitOK    = 0
+	ExitFail  = 1
+	ExitUsage = 2
+)
+
+// Logger writes JSON lines, or, where stderr is a terminal, lines for people.
+func Logger(stderr io.Writer, program string, debug bool) zerolog.Logger {
+	w := stderr
+	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		w = zerolog.ConsoleWriter{Out: stderr, TimeFormat: time.TimeOnly}
+	}
+	level := zerolog.InfoLevel
+	if debug {
+		level = zerolog.DebugLevel
+	}
+	return zerolog.New(w).Level(level).With().Timestamp().Str("program", program).Logger()
+}
+
+// Signals returns a context that ends with the first SIGINT or SIGTERM, and a channel of
+// SIGHUPs. After stop signals have their usual effect again: a second one kills.
+func Signals(parent context.Context) (ctx context.Context, hup <-chan os.Signal, stop func()) {
+	ctx, cancel := signal.NotifyContext(parent, syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, cancel)
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return ctx, c, func() { signal.Stop(c); cancel() }
+}
+
+// List is a flag that may be given several times.
+type List []string
+
+// String implements flag.Value.
+func (l *List) String() string { return strings.Join(*l, " ") }
+
+// Set implements flag.Value.
+func (l *List) Set(s string) error {
+	if s == "" {
+		return errors.New("empty")
+	}
+	*l = append(*l, s)
+	return nil
+}
+
+// Setting is an effective value and where it came from.
+type Setting struct{ Name, Value, Source string }
+
+// PrintSettings writes a table of settings; values that are not set are shown as "-".
+func PrintSettings(w io.Writer, list []Setting) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	for _, s := range list {
+		if s.Value == "" {
+			s.Value = "-"
+		}
+		_, _ = fmt.Fprintf(tw, "%s\t= %s\t# %s\n", s.Name, s.Value, s.Source)
+	}
+	return tw.Flush()
+}

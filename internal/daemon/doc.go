@@ -1,0 +1,3 @@
+// Package daemon is what krep and krepd have in common as programs: the logger, the signals, the
+// exit codes, and settings that know where they came from.
+package daemon

@@ -1,0 +1,162 @@
+package command
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"krealm/internal/daemon"
+	"krealm/internal/realmconf"
+	"krealm/krep/slavelist"
+)
+
+// DefaultPort is krepd's port.
+const DefaultPort = 7754
+
+// Main runs krep with the given arguments and returns its exit status.
+func Main(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		switch args[0] {
+		case "status":
+			return statusCommand(args[1:], stdout, stderr)
+		case "resync", "pause", "resume":
+			return askCommand(args[0], args[1:], stdout, stderr)
+		}
+		return fail(stderr, fmt.Errorf("unknown command %q", args[0]), "krep -help lists the commands")
+	}
+	return daemonCommand(args, stdout, stderr)
+}
+
+// fail reports an error, with hints, and returns the exit status.
+func fail(stderr io.Writer, err error, hints ...string) int {
+	_, _ = fmt.Fprintf(stderr, "krep: %v\n", err)
+	for _, h := range hints {
+		_, _ = fmt.Fprintf(stderr, "krep: hint: %s\n", h)
+	}
+	return daemon.ExitFail
+}
+
+// settings are the effective values of the daemon.
+type settings struct {
+	realm       *realmconf.Realm
+	conf        *realmconf.Conf
+	delta       string
+	slaves      string
+	keytab      string
+	snapshotCmd string
+	control     string
+	principal   string
+	check       bool
+	debug       bool
+	shown       []daemon.Setting
+}
+
+// flags declares the flags that every command of krep takes, and those of the daemon.
+type flags struct {
+	*flag.FlagSet
+	realm, database                                 string
+	delta, slaves, keytab, snapshot, control, princ string
+	check, debug, foreground                        bool
+}
+
+func newFlags(name string, stderr io.Writer, full bool) *flags {
+	f := &flags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
+	f.SetOutput(stderr)
+	f.StringVar(&f.realm, "r", "", "`realm` to serve; default: default_realm of krb5.conf")
+	f.StringVar(&f.control, "control", "", "UNIX `socket` for status and commands; default: control")
+	if !full {
+		return f
+	}
+	f.StringVar(&f.delta, "delta", "", "delta `file` to follow; default: delta_file")
+	f.StringVar(&f.slaves, "slaves", "", "slave list `file`; default: slave_list")
+	f.StringVar(&f.keytab, "keytab", "", "keytab `file`; default: keytab, else the default keytab")
+	f.StringVar(&f.snapshot, "snapshot-command", "", "shell `command` that writes a dump to its standard output; default: snapshot_command, else our database")
+	f.StringVar(&f.princ, "principal", "", "`principal` to authenticate as; default: krep/HOST of the keytab")
+	f.StringVar(&f.database, "d", "", "database `name`, without .sqlite; default: database_name")
+	f.BoolVar(&f.check, "check", false, "print the effective settings and where they came from, check them, and exit")
+	f.BoolVar(&f.foreground, "n", true, "run in the foreground (always)")
+	f.BoolVar(&f.debug, "debug", false, "log more")
+	f.Usage = func() {
+		_, _ = fmt.Fprint(stderr, "usage: krep [flags]\n       krep status [-json]\n       krep resync|pause|resume SLAVE\n\nflags:\n")
+		f.PrintDefaults()
+	}
+	return f
+}
+
+// load finds the effective settings: a flag wins over the files.
+func (f *flags) load() (*settings, error) {
+	conf, err := realmconf.Load(realmconf.Options{Realm: f.realm, Database: f.database})
+	if err != nil {
+		return nil, err
+	}
+	realm, err := conf.Realm("")
+	if err != nil {
+		return nil, err
+	}
+	s := &settings{realm: realm, conf: conf, check: f.check, debug: f.debug, principal: f.princ}
+	s.delta = s.pick("delta_file", f.delta, realm.Krep.DeltaFile)
+	s.slaves = s.pick("slave_list", f.slaves, realm.Krep.SlaveList)
+	s.keytab = s.pick("keytab", f.keytab, realm.Krep.Keytab)
+	if s.keytab == "" {
+		s.keytab = conf.DefaultKeytab()
+		s.shown[len(s.shown)-1] = daemon.Setting{Name: "keytab", Value: s.keytab, Source: "default"}
+	}
+	s.snapshotCmd = s.pick("snapshot_command", f.snapshot, realm.Krep.SnapshotCommand)
+	s.control = s.pick("control", f.control, realm.Krep.Control)
+	s.shown = append(s.shown, daemon.Setting{Name: "database", Value: realm.Database, Source: s.source("database_name", f.database)})
+	return s, nil
+}
+
+// pick chooses between flag and file, and takes note of it for -check.
+func (s *settings) pick(name, flagged, configured string) string {
+	v := configured
+	if flagged != "" {
+		v = flagged
+	}
+	s.shown = append(s.shown, daemon.Setting{Name: name, Value: v, Source: s.source("krep "+name, flagged)})
+	return v
+}
+
+func (s *settings) source(name, flagged string) string {
+	if flagged != "" {
+		return "command line"
+	}
+	for _, set := range s.realm.Settings() {
+		if set.Name == name || "krep "+set.Name == name {
+			return set.Source
+		}
+	}
+	return "default"
+}
+
+var (
+	errNoDelta  = errors.New("no delta file given")
+	errNoSlaves = errors.New("no slave list given")
+)
+
+// validate looks at what can be looked at before anything is started.
+func (s *settings) validate() ([]slavelist.Slave, error) {
+	if s.delta == "" {
+		return nil, errNoDelta
+	}
+	if s.slaves == "" {
+		return nil, errNoSlaves
+	}
+	return s.loadSlaves()
+}
+
+func (s *settings) loadSlaves() ([]slavelist.Slave, error) {
+	return slavelist.Load(s.slaves, slavelist.Defaults{Realm: s.realm.Name, Port: DefaultPort})
+}
+
+func hints(err error) []string {
+	switch {
+	case errors.Is(err, errNoDelta):
+		return []string{"set delta_file in [krep] of kdc.conf, for krep and for the programs that change the database, or use -delta"}
+	case errors.Is(err, errNoSlaves):
+		return []string{"set slave_list in [krep] of kdc.conf, or use -slaves; an empty file is a list without slaves"}
+	}
+	return nil
+}

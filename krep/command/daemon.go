@@ -1,0 +1,232 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"krealm/deltafile"
+	"krealm/internal/control"
+	"krealm/internal/daemon"
+	"krealm/internal/krb"
+	"krealm/internal/krbmsg"
+	"krealm/internal/stream"
+	"krealm/krep/feed"
+	"krealm/krep/sender"
+	"krealm/krep/slavelist"
+)
+
+func daemonCommand(args []string, stdout, stderr io.Writer) int {
+	f := newFlags("krep", stderr, true)
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return daemon.ExitOK
+	} else if err != nil || f.NArg() > 0 {
+		return daemon.ExitUsage
+	}
+	s, err := f.load()
+	if err != nil {
+		return fail(stderr, err)
+	}
+	list, err := s.validate()
+	var d *krep
+	if err == nil {
+		d, err = newKrep(s, daemon.Logger(stderr, "krep", s.debug))
+	}
+	if s.check {
+		if printErr := daemon.PrintSettings(stdout, s.shown); err == nil {
+			err = printErr
+		}
+	}
+	if err != nil {
+		return fail(stderr, err, hints(err)...)
+	}
+	if s.check {
+		return daemon.ExitOK
+	}
+	ctx, hup, stop := daemon.Signals(context.Background())
+	defer stop()
+	if err := d.run(ctx, list, hup, stderr); err != nil {
+		d.log.Error().Err(err).Msg("krep ends")
+		return fail(stderr, err)
+	}
+	return daemon.ExitOK
+}
+
+// krep is the daemon with its parts.
+type krep struct {
+	s       *settings
+	log     zerolog.Logger
+	feed    *feed.Feed
+	set     *sender.Set
+	client  *krb.Client
+	source  source
+	started time.Time
+}
+
+// newKrep makes the parts and starts nothing.
+func newKrep(s *settings, log zerolog.Logger) (*krep, error) {
+	k := &krep{s: s, log: log.With().Str("realm", s.realm.Name).Logger(), started: time.Now()}
+	if dir := filepath.Dir(s.delta); !isDir(dir) {
+		return nil, fmt.Errorf("delta file %q: no directory %q", s.delta, dir)
+	}
+	kt, err := krb.OpenKeytab(s.keytab)
+	if err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	principal, err := krb.ServicePrincipal(kt, s.principal, "krep", host, s.realm.Name)
+	if err != nil {
+		return nil, err
+	}
+	s.shown = append(s.shown, daemon.Setting{Name: "principal", Value: principal, Source: "keytab"})
+	k.client = &krb.Client{Principal: principal, Keytab: kt, KDCs: s.conf.KDCs, Skew: s.conf.ClockSkew}
+	if s.snapshotCmd != "" {
+		k.source = &commandSource{command: s.snapshotCmd, dir: filepath.Dir(s.delta), at: k.lastState}
+	} else {
+		k.source = &databaseSource{path: s.realm.Database, dir: filepath.Dir(s.delta)}
+	}
+	k.set = sender.NewSet(sender.Options{
+		Realm: s.realm.Name, Feed: feedAdapter{k}, Source: k.source, Log: k.log,
+		Dial: dial, Auth: k.auth,
+	})
+	k.feed = feed.New(feed.Options{Path: s.delta, Realm: s.realm.Name, Log: k.log,
+		Safe: k.set.Safe, Release: k.set.Release})
+	return k, nil
+}
+
+func isDir(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
+}
+
+// feedAdapter gives the senders the feed, whose Cursor is a concrete type.
+type feedAdapter struct{ k *krep }
+
+func (a feedAdapter) View() (base, last deltafile.State, ok bool) { return a.k.feed.View() }
+func (a feedAdapter) Changed() <-chan struct{}                    { return a.k.feed.Changed() }
+func (a feedAdapter) Cursor(at deltafile.State) sender.Cursor     { return a.k.feed.Cursor(at) }
+func (a feedAdapter) Acked()                                      { a.k.feed.Acked() }
+
+// lastState is the end of the delta file, as far as it has been read.
+func (k *krep) lastState() (deltafile.State, bool) {
+	_, last, ok := k.feed.View()
+	return last, ok
+}
+
+func dial(ctx context.Context, addr string) (net.Conn, error) {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		_ = tcp.SetNoDelay(true)
+	}
+	return nc, nil
+}
+
+// auth gets a ticket for the slave and does the handshake. A ticket that is refused is not used
+// again: the slave's key may have changed.
+func (k *krep) auth(ctx context.Context, nc net.Conn, principal string) (*stream.Conn, error) {
+	t, err := k.client.Ticket(ctx, principal)
+	if err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
+	c, err := stream.Initiate(ctx, nc, &stream.Credentials{
+		Client: krbmsg.NewName(krbmsg.NTPrincipal, t.Client.Components...), Realm: t.Client.Realm,
+		Server: t.Service, Ticket: t.Raw, Key: t.Key, End: t.End,
+	})
+	if err != nil {
+		k.client.Forget(principal)
+	}
+	return c, err
+}
+
+// run works until ctx ends.
+func (k *krep) run(ctx context.Context, list []slavelist.Slave, hup <-chan os.Signal, stderr io.Writer) error {
+	defer func() { _ = k.source.Close() }()
+	g, ctx := errgroup.WithContext(ctx)
+	if k.s.control != "" {
+		ln, err := control.Listen(k.s.control)
+		if err != nil {
+			return err
+		}
+		g.Go(func() error { return control.Serve(ctx, ln, k.handle) })
+	}
+	k.set.Update(list)
+	g.Go(func() error { return k.feed.Run(ctx) })
+	g.Go(func() error { k.set.Run(ctx); return nil })
+	g.Go(func() error { return k.watchList(ctx, hup) })
+	k.log.Info().Str("principal", k.client.Principal).Str("delta_file", k.s.delta).Int("slaves", len(list)).Msg("krep starts")
+	_, _ = fmt.Fprintln(stderr, "krep: starting...")
+	err := g.Wait()
+	if err == nil {
+		k.log.Info().Msg("krep stops")
+	}
+	return err
+}
+
+// watchList reads the slave list again when it has changed and when SIGHUP says so. A list that
+// is not understood changes nothing.
+func (k *krep) watchList(ctx context.Context, hup <-chan os.Signal) error {
+	w, err := deltafile.WatchDir(filepath.Dir(k.s.slaves))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = w.Close() }()
+	poll := time.NewTicker(listPoll)
+	defer poll.Stop()
+	seen := stampOf(k.s.slaves)
+	for {
+		asked := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			asked = true
+		case <-w.C():
+		case <-poll.C:
+		}
+		now := stampOf(k.s.slaves)
+		if now == seen && !asked {
+			continue
+		}
+		seen = now
+		list, err := k.s.loadSlaves()
+		if err != nil {
+			k.log.Error().Err(err).Msg("slave list not understood, the old one stays")
+			continue
+		}
+		k.log.Info().Int("slaves", len(list)).Msg("slave list read")
+		k.set.Update(list)
+	}
+}
+
+const listPoll = 5 * time.Second
+
+// fileStamp tells one state of a file from another.
+type fileStamp struct {
+	size  int64
+	mtime time.Time
+}
+
+func stampOf(path string) fileStamp {
+	st, err := os.Stat(path)
+	if err != nil {
+		return fileStamp{size: -1}
+	}
+	return fileStamp{st.Size(), st.ModTime()}
+}

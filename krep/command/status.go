@@ -1,0 +1,225 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"krealm/internal/control"
+	"krealm/internal/daemon"
+	"krealm/internal/realmconf"
+	"krealm/krep/feed"
+	"krealm/krep/sender"
+)
+
+// Exit statuses of krep status.
+const (
+	exitStreaming = 0 // all are streaming or catching up
+	exitLagging   = 1 // some are retrying
+	exitBroken    = 2 // some are broken
+	exitNoAnswer  = 3 // the daemon does not answer
+)
+
+// status is what the daemon says of itself.
+type status struct {
+	Realm      string        `json:"realm"`
+	Epoch      string        `json:"epoch,omitempty"`
+	Serial     uint64        `json:"serial"`
+	Base       uint64        `json:"base"`             // serial before the first change the file holds
+	DeltaBytes int64         `json:"delta_file_bytes"` // of changes
+	DeltaLimit int64         `json:"delta_file_limit_bytes"`
+	Principal  string        `json:"principal"`
+	Started    time.Time     `json:"started"`
+	Now        time.Time     `json:"now"`
+	Slaves     []slaveStatus `json:"slaves"`
+}
+
+type slaveStatus struct {
+	sender.Status
+	BehindSince *time.Time `json:"behind_since,omitempty"` // when the first change it lacks was made
+}
+
+// handle answers requests on the control socket.
+func (k *krep) handle(_ context.Context, r control.Request) (any, error) {
+	name := r.Args["slave"]
+	switch r.Verb {
+	case "status":
+		return k.status(), nil
+	case "resync":
+		return nil, k.set.Resync(name)
+	case "pause":
+		return nil, k.set.Pause(name, true)
+	case "resume":
+		return nil, k.set.Pause(name, false)
+	}
+	return nil, fmt.Errorf("unknown request %q", r.Verb)
+}
+
+func (k *krep) status() status {
+	base, last, ok := k.feed.View()
+	bytes, _ := k.feed.Size()
+	st := status{Realm: k.s.realm.Name, Serial: last.Serial, Base: base.Serial, DeltaBytes: bytes,
+		DeltaLimit: feed.DefaultMaxSize, Principal: k.client.Principal, Started: k.started, Now: time.Now()}
+	if ok {
+		st.Epoch = last.Epoch.String()
+	}
+	for _, s := range k.set.Status() {
+		one := slaveStatus{Status: s}
+		if s.Behind > 0 {
+			if t, ok := k.feed.Since(s.Applied); ok {
+				one.BehindSince = &t
+			}
+		}
+		st.Slaves = append(st.Slaves, one)
+	}
+	return st
+}
+
+// socket returns the control socket that the flags or the configuration name.
+func (f *flags) socket() (string, error) {
+	if f.control != "" {
+		return f.control, nil
+	}
+	conf, err := realmconf.Load(realmconf.Options{Realm: f.realm})
+	if err != nil {
+		return "", err
+	}
+	realm, err := conf.Realm("")
+	if err != nil {
+		return "", err
+	}
+	if realm.Krep.Control == "" {
+		return "", errors.New("no control socket configured: set control in [krep], or use -control")
+	}
+	return realm.Krep.Control, nil
+}
+
+func statusCommand(args []string, stdout, stderr io.Writer) int {
+	f := newFlags("krep status", stderr, false)
+	asJSON := f.Bool("json", false, "print JSON")
+	if err := f.Parse(args); err != nil || f.NArg() > 0 {
+		return daemon.ExitUsage
+	}
+	path, err := f.socket()
+	if err != nil {
+		return fail(stderr, err)
+	}
+	var st status
+	if err := control.Call(context.Background(), path, control.Request{Verb: "status"}, &st); err != nil {
+		fail(stderr, err)
+		return exitNoAnswer
+	}
+	if *asJSON {
+		enc := json.NewEncoder(stdout)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(st)
+	} else {
+		err = printStatus(stdout, st)
+	}
+	if err != nil {
+		return fail(stderr, err)
+	}
+	return exitStatus(st)
+}
+
+func exitStatus(st status) int {
+	code := exitStreaming
+	for _, s := range st.Slaves {
+		switch s.State {
+		case "broken":
+			return exitBroken
+		case "retrying", "paused":
+			code = exitLagging
+		}
+	}
+	return code
+}
+
+func printStatus(w io.Writer, st status) error {
+	epoch := st.Epoch
+	if epoch == "" {
+		epoch = "- (no delta file yet)"
+	}
+	if _, err := fmt.Fprintf(w, "realm %s   epoch %s   serial %d   delta file %s (limit %s)\n",
+		st.Realm, epoch, st.Serial, sizeText(st.DeltaBytes), sizeText(st.DeltaLimit)); err != nil {
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	_, _ = fmt.Fprintln(tw, "SLAVE\tSTATE\tSENT\tSPOOLED\tAPPLIED\tBEHIND\tSINCE\tLAST ERROR")
+	for _, s := range st.Slaves {
+		state := s.State
+		if state == "full" {
+			state = fmt.Sprintf("full %d%%", s.Percent)
+		}
+		behind := fmt.Sprint(s.Behind)
+		if s.BehindSince != nil {
+			behind += " (" + durationText(st.Now.Sub(*s.BehindSince)) + ")"
+		}
+		sent, spooled, applied := fmt.Sprint(s.Sent), fmt.Sprint(s.Spooled), fmt.Sprint(s.Applied)
+		if s.Epoch == "" || s.State == "full" {
+			sent, spooled, applied, behind = "-", "-", "-", "-"
+		}
+		last := s.LastError
+		if last == "" {
+			last = "-"
+		}
+		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, state, sent, spooled, applied, behind,
+			durationText(st.Now.Sub(s.Since)), last)
+	}
+	return tw.Flush()
+}
+
+func sizeText(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.3g GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.3g MiB", float64(n)/(1<<20))
+	case n >= 1<<10:
+		return fmt.Sprintf("%.3g KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+// durationText prints the two largest units, as "3d4h" or "12s".
+func durationText(d time.Duration) string {
+	d = max(d, 0)
+	switch {
+	case d >= 24*time.Hour:
+		return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return fmt.Sprintf("%ds", d/time.Second)
+}
+
+// askCommand runs krep resync, pause and resume.
+func askCommand(verb string, args []string, stdout, stderr io.Writer) int {
+	f := newFlags("krep "+verb, stderr, false)
+	if err := f.Parse(args); err != nil || f.NArg() != 1 {
+		if err == nil {
+			_, _ = fmt.Fprintf(stderr, "usage: krep %s SLAVE\n", verb)
+		}
+		return daemon.ExitUsage
+	}
+	path, err := f.socket()
+	if err != nil {
+		return fail(stderr, err)
+	}
+	req := control.Request{Verb: verb, Args: map[string]string{"slave": f.Arg(0)}}
+	if err := control.Call(context.Background(), path, req, nil); err != nil {
+		fail(stderr, err)
+		if errors.Is(err, control.ErrNoAnswer) {
+			return exitNoAnswer
+		}
+		return daemon.ExitFail
+	}
+	_, _ = fmt.Fprintf(stdout, "%s: %s\n", f.Arg(0), verb)
+	return daemon.ExitOK
+}

@@ -1,0 +1,183 @@
+package command
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"krealm/dumpfmt"
+	"krealm/internal/daemon"
+	"krealm/internal/realmconf"
+)
+
+// defaultPort is where krepd listens unless told otherwise.
+const defaultPort = 7754
+
+// Main runs krepd with the given arguments and returns its exit status.
+func Main(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		if args[0] == "status" {
+			return statusCommand(args[1:], stdout, stderr)
+		}
+		return fail(stderr, fmt.Errorf("unknown command %q", args[0]), "krepd -help lists the commands")
+	}
+	return daemonCommand(args, stdout, stderr)
+}
+
+// fail reports an error, with hints, and returns the exit status.
+func fail(stderr io.Writer, err error, hints ...string) int {
+	_, _ = fmt.Fprintf(stderr, "krepd: %v\n", err)
+	for _, h := range hints {
+		_, _ = fmt.Fprintf(stderr, "krepd: hint: %s\n", h)
+	}
+	return daemon.ExitFail
+}
+
+// settings are the effective values of the daemon.
+type settings struct {
+	realm   *realmconf.Realm
+	conf    *realmconf.Conf
+	spool   string
+	keytab  string
+	delta   string // of a relay; empty: none
+	control string
+	listen  []string
+	allow   []string
+	check   bool
+	debug   bool
+	shown   []daemon.Setting
+}
+
+type flags struct {
+	*flag.FlagSet
+	realm, database, spool, keytab, control, delta string
+	listen, allow                                  daemon.List
+	check, debug, foreground                       bool
+}
+
+func newFlags(name string, stderr io.Writer, full bool) *flags {
+	f := &flags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
+	f.SetOutput(stderr)
+	f.StringVar(&f.realm, "r", "", "`realm`; default: default_realm of krb5.conf")
+	f.StringVar(&f.control, "control", "", "UNIX `socket` for status; default: control")
+	if !full {
+		return f
+	}
+	f.StringVar(&f.database, "d", "", "database `name`, without .sqlite; default: database_name")
+	f.StringVar(&f.spool, "spool", "", "spool `file`; default: spool, else DATABASE.spool")
+	f.StringVar(&f.keytab, "keytab", "", "keytab `file`; default: keytab, else the default keytab")
+	f.StringVar(&f.delta, "delta", "", "delta `file` to write for slaves of this slave; default: delta_file, else none")
+	f.Var(&f.listen, "listen", "`address` to listen on, may be repeated; default: listen, else port 7754 of all addresses")
+	f.Var(&f.allow, "allow", "`principal` that may feed this slave, may be repeated; default: allow")
+	f.BoolVar(&f.check, "check", false, "print the effective settings and where they came from, check them, and exit")
+	f.BoolVar(&f.foreground, "n", true, "run in the foreground (always)")
+	f.BoolVar(&f.debug, "debug", false, "log more")
+	f.Usage = func() {
+		_, _ = fmt.Fprint(stderr, "usage: krepd [flags]\n       krepd status [-json]\n\nflags:\n")
+		f.PrintDefaults()
+	}
+	return f
+}
+
+var (
+	errNobody = errors.New("nobody may feed this slave")
+	errRelay  = errors.New("delta file and spool are the same file")
+)
+
+// load finds the effective settings: a flag wins over the files.
+func (f *flags) load() (*settings, error) {
+	conf, err := realmconf.Load(realmconf.Options{Realm: f.realm, Database: f.database})
+	if err != nil {
+		return nil, err
+	}
+	realm, err := conf.Realm("")
+	if err != nil {
+		return nil, err
+	}
+	s := &settings{realm: realm, conf: conf, check: f.check, debug: f.debug}
+	s.note("database", realm.Database, s.source("database_name", f.database != ""))
+	s.spool = s.pick("spool", f.spool, realm.Krep.Spool, realm.DatabaseName+".spool")
+	s.keytab = s.pick("keytab", f.keytab, realm.Krep.Keytab, conf.DefaultKeytab())
+	s.delta = s.pick("delta_file", f.delta, realm.Krep.DeltaFile, "")
+	s.control = s.pick("control", f.control, realm.Krep.Control, "")
+
+	words, given := realm.Krep.Listen, len(f.listen) > 0
+	if given {
+		words = f.listen
+	}
+	if len(words) == 0 {
+		words = []string{strconv.Itoa(defaultPort)}
+	}
+	for _, w := range words {
+		addr, err := realmconf.ParseListen(w, strconv.Itoa(defaultPort))
+		if err != nil {
+			return nil, fmt.Errorf("listen %q: %w", w, err)
+		}
+		s.listen = append(s.listen, addr)
+	}
+	s.note("listen", strings.Join(s.listen, " "), s.source("krep listen", given))
+
+	names, given := realm.Krep.Allow, len(f.allow) > 0
+	if given {
+		names = f.allow
+	}
+	for _, n := range names {
+		name, err := dumpfmt.ParseName(n, realm.Name)
+		if err != nil {
+			return nil, fmt.Errorf("allow %q: %w", n, err)
+		}
+		s.allow = append(s.allow, name.String())
+	}
+	s.note("allow", strings.Join(s.allow, " "), s.source("krep allow", given))
+	return s, nil
+}
+
+func (s *settings) note(name, value, source string) {
+	s.shown = append(s.shown, daemon.Setting{Name: name, Value: value, Source: source})
+}
+
+// pick chooses between flag, file and default, and takes note of it for -check.
+func (s *settings) pick(name, flagged, configured, def string) string {
+	for _, v := range []string{flagged, configured} {
+		if v != "" {
+			s.note(name, v, s.source("krep "+name, flagged != ""))
+			return v
+		}
+	}
+	s.note(name, def, "default")
+	return def
+}
+
+func (s *settings) source(name string, flagged bool) string {
+	if flagged {
+		return "command line"
+	}
+	for _, set := range s.realm.Settings() {
+		if set.Name == name {
+			return set.Source
+		}
+	}
+	return "default"
+}
+
+// validate looks at what can be looked at before anything is started.
+func (s *settings) validate() error {
+	if len(s.allow) == 0 {
+		return errNobody
+	}
+	if s.delta != "" && filepath.Clean(s.delta) == filepath.Clean(s.spool) {
+		return errRelay
+	}
+	return nil
+}
+
+func hints(err error) []string {
+	if errors.Is(err, errNobody) {
+		return []string{"name the master's principal, krep/HOST, with allow in [krep] of kdc.conf, or use -allow"}
+	}
+	return nil
+}

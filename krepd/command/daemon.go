@@ -1,0 +1,244 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"krealm/internal/control"
+	"krealm/internal/daemon"
+	"krealm/internal/krb"
+	"krealm/internal/krbcrypto"
+	"krealm/internal/stream"
+	"krealm/kdc/kdb"
+	"krealm/krepd/apply"
+	"krealm/krepd/receiver"
+	"krealm/krepd/spool"
+)
+
+func daemonCommand(args []string, stdout, stderr io.Writer) int {
+	f := newFlags("krepd", stderr, true)
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return daemon.ExitOK
+	} else if err != nil || f.NArg() > 0 {
+		return daemon.ExitUsage
+	}
+	s, err := f.load()
+	if err != nil {
+		return fail(stderr, err)
+	}
+	err = s.validate()
+	if s.check {
+		if err == nil {
+			_, err = s.openKeytab()
+		}
+		if printErr := daemon.PrintSettings(stdout, s.shown); err == nil {
+			err = printErr
+		}
+	}
+	if err != nil {
+		return fail(stderr, err, hints(err)...)
+	}
+	if s.check {
+		return daemon.ExitOK
+	}
+	ctx, _, stop := daemon.Signals(context.Background())
+	defer stop()
+	log := daemon.Logger(stderr, "krepd", s.debug).With().Str("realm", s.realm.Name).Logger()
+	d, err := newKrepd(ctx, s, log)
+	if err != nil {
+		return fail(stderr, err, hints(err)...)
+	}
+	if err := d.run(ctx, stderr); err != nil {
+		log.Error().Err(err).Msg("krepd ends")
+		return fail(stderr, err)
+	}
+	return daemon.ExitOK
+}
+
+// krepd is the daemon with its parts.
+type krepd struct {
+	s        *settings
+	log      zerolog.Logger
+	db       *kdb.DB
+	spool    *spool.Spool
+	applier  *apply.Applier
+	receiver *receiver.Receiver
+	server   *stream.Server
+	started  time.Time
+}
+
+// openKeytab opens the keytab and checks that it holds a principal of krepd's.
+func (s *settings) openKeytab() (*krb.Keytab, error) {
+	kt, err := krb.OpenKeytab(s.keytab)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(kt.Principals(), s.isOwn) {
+		return nil, fmt.Errorf("keytab %q holds no krep/HOST@%s", kt.Path(), s.realm.Name)
+	}
+	return kt, nil
+}
+
+// isOwn tells whether a principal is one that krepd answers for: krep/ANYTHING of the realm.
+func (s *settings) isOwn(principal string) bool {
+	return strings.HasPrefix(principal, "krep/") && strings.HasSuffix(principal, "@"+s.realm.Name)
+}
+
+// ownKeys limits a keytab, which may be the host's, to krepd's own principals.
+type ownKeys struct {
+	keytab *krb.Keytab
+	isOwn  func(string) bool
+}
+
+// Keys implements stream.Keys.
+func (o ownKeys) Keys(service string, kvno uint32, e krbcrypto.Enctype) []*krbcrypto.Key {
+	if !o.isOwn(service) {
+		return nil
+	}
+	return o.keytab.Keys(service, kvno, e)
+}
+
+// newKrepd opens keytab, spool and database, which is made if there is none, and starts nothing.
+func newKrepd(ctx context.Context, s *settings, log zerolog.Logger) (_ *krepd, err error) {
+	d := &krepd{s: s, log: log, started: time.Now()}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	kt, err := s.openKeytab()
+	if err != nil {
+		return nil, err
+	}
+	if d.spool, err = spool.Open(s.spool, nil); err != nil {
+		return nil, err
+	}
+	if d.db, err = openDatabase(ctx, s, log); err != nil {
+		return nil, err
+	}
+	d.applier = apply.New(d.db, d.spool, log)
+	d.receiver = receiver.New(receiver.Options{Realm: s.realm.Name, Spool: d.spool,
+		Applier: standing{d.applier, d.db}, Log: log})
+	d.server = &stream.Server{Handle: d.receiver.Handle, Log: log, Acceptor: &stream.Acceptor{
+		Keys:  ownKeys{kt, s.isOwn},
+		Allow: func(client string) bool { return slices.Contains(s.allow, client) },
+		Skew:  s.conf.ClockSkew,
+	}}
+	return d, nil
+}
+
+// openDatabase opens the slave's database, or makes an empty one that waits for a full copy.
+func openDatabase(ctx context.Context, s *settings, log zerolog.Logger) (*kdb.DB, error) {
+	o := kdb.Options{DeltaFile: s.delta, KeepChanges: s.realm.KeepChanges, OnDrainError: func(err error) {
+		log.Error().Err(err).Msg("delta file for the next tier could not be written")
+	}}
+	db, err := kdb.Open(ctx, s.realm.Database, o)
+	if errors.Is(err, kdb.ErrNoDatabase) {
+		log.Warn().Str("database", s.realm.Database).Msg("no database: made an empty one that waits for a full copy")
+		db, err = kdb.InitSlave(ctx, s.realm.Database, s.realm.Name, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if db.Realm() != s.realm.Name {
+		_ = db.Close()
+		return nil, fmt.Errorf("database %q is of realm %q, not %q", s.realm.Database, db.Realm(), s.realm.Name)
+	}
+	if _, err := db.Apply(ctx, nil); errors.Is(err, kdb.ErrMaster) {
+		_ = db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+func (d *krepd) close() {
+	if d.db != nil {
+		if err := d.db.Close(); err != nil {
+			d.log.Error().Err(err).Msg("database did not close")
+		}
+	}
+	if d.spool != nil {
+		if err := d.spool.Close(); err != nil {
+			d.log.Error().Err(err).Msg("spool did not close")
+		}
+	}
+}
+
+// run works until ctx ends.
+func (d *krepd) run(ctx context.Context, stderr io.Writer) error {
+	defer d.close()
+	var listeners []net.Listener
+	closeAll := func() {
+		for _, ln := range listeners {
+			_ = ln.Close()
+		}
+	}
+	for _, addr := range d.s.listen {
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			closeAll()
+			return err
+		}
+		listeners = append(listeners, ln)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	if d.s.control != "" {
+		ln, err := control.Listen(d.s.control)
+		if err != nil {
+			closeAll()
+			return err
+		}
+		g.Go(func() error { return control.Serve(ctx, ln, d.handle) })
+	}
+	g.Go(func() error { return d.applier.Run(ctx) })
+	for _, ln := range listeners {
+		g.Go(func() error { return d.server.Serve(ctx, ln) })
+	}
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-d.receiver.Fatal():
+			return err
+		}
+	})
+	d.log.Info().Strs("listen", d.s.listen).Strs("allow", d.s.allow).Str("spool", d.s.spool).Msg("krepd starts")
+	_, _ = fmt.Fprintln(stderr, "krepd: starting...")
+	err := g.Wait()
+	if err == nil {
+		d.log.Info().Msg("krepd stops")
+	}
+	return err
+}
+
+// standing tells the receiver where the applier and the database are.
+type standing struct {
+	*apply.Applier
+	db *kdb.DB
+}
+
+// Standing implements receiver.Applier.
+func (s standing) Standing(ctx context.Context, digest bool) (receiver.Standing, error) {
+	st := receiver.Standing{Applied: s.Applied()}
+	if b := s.Broken(); b != nil {
+		st.WantSnapshot, st.Serial, st.Reason, st.Diverged = true, b.Serial, b.Reason, b.Diverged
+	}
+	if digest && !st.Applied.IsZero() {
+		at, sum, err := s.db.Digest(ctx)
+		if err != nil {
+			return st, err
+		}
+		st.Applied, st.Digest, st.HasDigest = at, sum, true
+	}
+	return st, nil
+}

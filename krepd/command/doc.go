@@ -1,0 +1,9 @@
+// Package command is krepd's command line: the daemon, and the command that asks it.
+//
+//	krepd [-r REALM] [...]   receive and apply, in the foreground
+//	krepd status [-json]     where it stands
+//
+// It wires listener, receiver, spool, applier and database together, and does nothing else. They
+// stop in this order: signal, listeners and streams (each says goodbye to its feeder), applier
+// (a batch or full copy that is being committed is finished or rolled back), database, spool.
+package command

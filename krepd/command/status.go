@@ -1,0 +1,147 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"krealm/internal/control"
+	"krealm/internal/daemon"
+	"krealm/internal/realmconf"
+	"krealm/krepd/receiver"
+)
+
+// Exit statuses of krepd status.
+const (
+	exitFed      = 0 // a feeder is connected and nothing is wrong
+	exitUnfed    = 1 // no feeder, or no content yet
+	exitBroken   = 2 // nothing is applied
+	exitNoAnswer = 3 // the daemon does not answer
+)
+
+// status is what the daemon says of itself.
+type status struct {
+	Realm    string           `json:"realm"`
+	State    string           `json:"state"` // empty, following, unfed, broken
+	Epoch    string           `json:"epoch,omitempty"`
+	Spooled  uint64           `json:"spooled"`
+	Applied  uint64           `json:"applied"`
+	Time     *time.Time       `json:"applied_change_made,omitempty"`
+	Feeder   *receiver.Feeder `json:"feeder,omitempty"`
+	BrokenAt uint64           `json:"broken_at,omitempty"`
+	Reason   string           `json:"reason,omitempty"`
+	Trouble  string           `json:"trouble,omitempty"` // being waited out
+	Started  time.Time        `json:"started"`
+}
+
+func (d *krepd) handle(_ context.Context, r control.Request) (any, error) {
+	if r.Verb != "status" {
+		return nil, fmt.Errorf("unknown request %q", r.Verb)
+	}
+	applied, durable := d.applier.Applied(), d.spool.Durable()
+	st := status{Realm: d.s.realm.Name, State: "following", Applied: applied.Serial, Spooled: applied.Serial,
+		Feeder: d.receiver.Feeder(), Trouble: d.applier.Trouble(), Started: d.started}
+	if durable.Epoch == applied.Epoch {
+		st.Spooled = max(durable.Serial, applied.Serial)
+	}
+	switch b := d.applier.Broken(); {
+	case b != nil:
+		st.State, st.BrokenAt, st.Reason = "broken", b.Serial, b.Reason
+	case applied.IsZero():
+		st.State = "empty"
+	case st.Feeder == nil:
+		st.State = "unfed"
+	}
+	if !applied.IsZero() {
+		st.Epoch = applied.Epoch.String()
+		t := applied.Time()
+		st.Time = &t
+	}
+	return st, nil
+}
+
+func statusCommand(args []string, stdout, stderr io.Writer) int {
+	f := newFlags("krepd status", stderr, false)
+	asJSON := f.Bool("json", false, "print JSON")
+	if err := f.Parse(args); err != nil || f.NArg() > 0 {
+		return daemon.ExitUsage
+	}
+	path, err := f.socket()
+	if err != nil {
+		return fail(stderr, err)
+	}
+	var st status
+	if err := control.Call(context.Background(), path, control.Request{Verb: "status"}, &st); err != nil {
+		fail(stderr, err)
+		return exitNoAnswer
+	}
+	if *asJSON {
+		enc := json.NewEncoder(stdout)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(st)
+	} else {
+		err = printStatus(stdout, st)
+	}
+	if err != nil {
+		return fail(stderr, err)
+	}
+	switch {
+	case st.State == "broken":
+		return exitBroken
+	case st.State != "following":
+		return exitUnfed
+	}
+	return exitFed
+}
+
+// socket returns the control socket that the flags or the configuration name.
+func (f *flags) socket() (string, error) {
+	if f.control != "" {
+		return f.control, nil
+	}
+	conf, err := realmconf.Load(realmconf.Options{Realm: f.realm})
+	if err != nil {
+		return "", err
+	}
+	realm, err := conf.Realm("")
+	if err != nil {
+		return "", err
+	}
+	if realm.Krep.Control == "" {
+		return "", errors.New("no control socket configured: set control in [krep], or use -control")
+	}
+	return realm.Krep.Control, nil
+}
+
+func printStatus(w io.Writer, st status) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	row := func(name string, format string, args ...any) {
+		_, _ = fmt.Fprintf(tw, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("realm", "%s", st.Realm)
+	row("state", "%s", st.State)
+	if st.Epoch != "" {
+		row("epoch", "%s", st.Epoch)
+		row("spooled", "%d", st.Spooled)
+		row("applied", "%d", st.Applied)
+	}
+	if fd := st.Feeder; fd != nil {
+		row("feeder", "%s at %s since %s, at serial %d", fd.Principal, fd.Addr, fd.Since.Local().Format(time.DateTime), fd.Last)
+		if fd.CopySize > 0 {
+			row("full copy", "%d of %d octets", fd.Copied, fd.CopySize)
+		}
+	} else {
+		row("feeder", "-")
+	}
+	if st.Reason != "" {
+		row("broken at", "%d: %s", st.BrokenAt, st.Reason)
+	}
+	if st.Trouble != "" {
+		row("trouble", "%s", st.Trouble)
+	}
+	return tw.Flush()
+}
