@@ -14,7 +14,8 @@ func all() []message2 {
 		new(Authenticator), new(EncTicketPart), new(EncKDCRepPart), new(Ticket), new(EncryptedData),
 		new(MethodData), new(ETypeInfo), new(ETypeInfo2), new(PAEncTSEnc), new(PACRequest),
 		new(PACOptions), new(AuthorizationData), new(FastArmoredReq), new(FastArmoredRep), new(FastReq),
-		new(FastResponse), new(Checksum), new(CAMMAC), new(Indicators)}
+		new(FastResponse), new(Checksum), new(CAMMAC), new(Indicators),
+		new(ForUser), new(S4UX509User)}
 }
 
 func seeds(tb testing.TB) [][]byte {

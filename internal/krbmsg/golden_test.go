@@ -88,7 +88,7 @@ func TestFixturesRoundTrip(t *testing.T) {
 	}
 	for _, want := range []string{"request", "response", "enc_kdc_rep_part", "ticket_enc_part",
 		"authenticator", "pa_enc_timestamp", "fast_req", "fast_response", "padata 1", "padata 19",
-		"padata 136", "padata 128", "padata 2", "e-data", "authorization-data"} {
+		"padata 136", "padata 128", "padata 2", "padata 129", "padata 130", "e-data", "authorization-data"} {
 		if counts[want] == 0 {
 			t.Errorf("no %s among the fixtures", want)
 		}
@@ -163,6 +163,10 @@ func paMessage(p PAData, reply bool) message2 {
 		return new(FastArmoredRep)
 	case p.Type == PAFXFast:
 		return new(FastArmoredReq)
+	case p.Type == PAForUser:
+		return new(ForUser)
+	case p.Type == PAS4UX509User:
+		return new(S4UX509User)
 	case p.Type == PAPACRequest:
 		return new(PACRequest)
 	case p.Type == PAPACOptions:

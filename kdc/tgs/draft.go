@@ -1,0 +1,117 @@
+package tgs
+
+import (
+	"krealm/internal/krbcrypto"
+	"krealm/internal/krbmsg"
+	"krealm/kdc/exchange"
+	"krealm/kdc/ticket"
+)
+
+// draft is row 27: what the ticket will say (sections 3.3, 3.4, 5.5 and 5.6).
+func draft(s *state) *exchange.Refusal {
+	h, p := &s.header.Part, &s.part
+	p.CName, p.CRealm = h.CName, h.CRealm
+	if s.self != nil {
+		p.CName, p.CRealm = s.self.user.Name, s.self.user.Realm
+	}
+	if s.option(krbmsg.OptRenew | krbmsg.OptValidate) {
+		p.Flags = h.Flags &^ krbmsg.FlagInvalid
+	} else {
+		p.Flags = ticket.Flags(s.body.Options, nil, s.server, h)
+		if s.self != nil && !s.selfForwardable() {
+			p.Flags &^= krbmsg.FlagForwardable
+		}
+	}
+	p.AuthTime = h.AuthTime
+	if r := s.times(); r != nil {
+		return r
+	}
+	p.CAddr = h.CAddr
+	if s.option(krbmsg.OptForwarded | krbmsg.OptProxy) {
+		p.CAddr = s.body.Addresses
+	}
+	return nil
+}
+
+// times sets the times of the ticket and the RENEWABLE flag.
+func (s *state) times() *exchange.Refusal {
+	h, p := &s.header.Part, &s.part
+	ask := ticket.Ask{
+		Start: s.now, Till: s.body.Till, RTime: s.body.RTime, Options: s.body.Options,
+		Server: s.server, Settings: &s.r.Settings, Header: h,
+	}
+	switch {
+	case s.option(krbmsg.OptValidate):
+		ask.Start, p.EndTime = h.Start(), h.EndTime
+	case s.option(krbmsg.OptRenew):
+		// The new ticket lives as long as the old one did.
+		p.EndTime = min(h.RenewTill.V, ticket.Clamp(s.now+h.EndTime-h.Start()))
+	default:
+		if s.option(krbmsg.OptPostdated) {
+			ask.Start = ticket.Clamp(s.body.From.V)
+			if ask.Start <= s.now+s.r.ClockSkew {
+				return exchange.Refuse(krbmsg.ErrCannotPostdate, "POSTDATE NOT ALLOWED").
+					Becausef("start %d s from now", ask.Start-s.now)
+			}
+		}
+		if s.body.Till != 0 && s.body.Till <= ask.Start {
+			return exchange.Refuse(krbmsg.ErrNeverValid, "NEVER_VALID").
+				Becausef("end %d s after the start", s.body.Till-ask.Start)
+		}
+		p.EndTime = ask.End()
+	}
+	p.StartTime = ticket.StartField(ask.Start, p.AuthTime)
+	p.Flags &^= krbmsg.FlagRenewable
+	if p.RenewTill = ask.RenewTill(p.EndTime); p.RenewTill.Set {
+		p.Flags |= krbmsg.FlagRenewable
+	}
+	return nil
+}
+
+// chooseSession is row 29. A user-to-user ticket gets a key of the type of the second ticket's
+// if the client takes it.
+func chooseSession(s *state) *exchange.Refusal {
+	e, ok := ticket.SessionEtype(&s.r.Settings, s.body.Etypes, s.server)
+	if s.option(krbmsg.OptEncTktInSkey) {
+		theirs := krbcrypto.Enctype(s.second.Part.Key.Etype)
+		for _, n := range s.body.Etypes {
+			if krbcrypto.Enctype(n) == theirs {
+				e, ok = theirs, s.r.Allows(theirs)
+				break
+			}
+		}
+	}
+	var key *krbcrypto.Key
+	if ok {
+		var err error
+		if key, err = krbcrypto.RandomKey(e); err != nil {
+			ok = false
+		}
+	}
+	if !ok {
+		return exchange.Refuse(krbmsg.ErrEtypeNoSupp, "BAD_ENCRYPTION_TYPE")
+	}
+	s.part.Key = krbmsg.EncryptionKey{Etype: int32(key.Enctype()), Value: key.Bytes()}
+	return nil
+}
+
+// findServerKey is row 30. A user-to-user ticket is sealed in the second ticket's session key.
+func findServerKey(s *state) *exchange.Refusal {
+	const status = "FINDING_SERVER_KEY"
+	var err error
+	if s.option(krbmsg.OptEncTktInSkey) {
+		if s.sealKey, err = s.r.WireKey(s.second.Part.Key); err != nil {
+			return exchange.Refuse(krbmsg.ErrEtypeNoSupp, "BAD_ETYPE_IN_2ND_TKT").Because(err)
+		}
+		return nil
+	}
+	k, err := s.server.First()
+	if err == nil {
+		s.sealKey, err = k.Open()
+	}
+	if err != nil {
+		return exchange.Refuse(krbmsg.ErrGeneric, status).Because(err)
+	}
+	s.sealKvno = krbmsg.Some(k.Kvno)
+	return nil
+}

@@ -1,0 +1,177 @@
+package tgs
+
+import (
+	"bytes"
+
+	"krealm/dumpfmt"
+	"krealm/internal/krbcrypto"
+	"krealm/internal/krbmsg"
+	"krealm/kdc/exchange"
+	"krealm/kdc/lockout"
+)
+
+// impersonation is a request of a service for a ticket to itself in the name of a user
+// ([MS-SFU], section 5.9).
+type impersonation struct {
+	user  exchange.Principal
+	x509  *krbmsg.S4UX509User // nil if only PA-FOR-USER was sent
+	local bool                // the user is of this realm
+}
+
+// readS4U2Self is row 7. PA-S4U-X509-USER is preferred to PA-FOR-USER.
+func readS4U2Self(s *state) *exchange.Refusal {
+	if value, ok := krbmsg.FindPA(s.padata, krbmsg.PAS4UX509User); ok {
+		if r := s.readX509User(value); r != nil {
+			return r
+		}
+	} else if value, ok := krbmsg.FindPA(s.padata, krbmsg.PAForUser); ok {
+		if r := s.readForUser(value); r != nil {
+			return r
+		}
+	}
+	if s.self == nil {
+		return nil
+	}
+	s.out.Event.Delegate = s.self.user.String()
+	if s.self.local = string(s.self.user.Realm) == s.r.Name; s.self.local {
+		return s.checkUser()
+	}
+	return nil
+}
+
+func (s *state) readForUser(value []byte) *exchange.Refusal {
+	var fu krbmsg.ForUser
+	if err := fu.Parse(value); err != nil {
+		return exchange.Refuse(krbmsg.ErrGeneric, "DECODE_PA_FOR_USER").Because(err)
+	}
+	const status = "INVALID_S4U2SELF_CHECKSUM"
+	if !krbcrypto.IsKeyed(fu.Cksum.Type) {
+		return exchange.Refuse(krbmsg.ErrInappCksum, status).Becausef("checksum type %d", fu.Cksum.Type)
+	}
+	// The session key signs, never the subkey.
+	if err := krbcrypto.VerifyAny(s.session, fu.Cksum.Type, krbcrypto.UsageAppChecksum, fu.Covered(), fu.Cksum.Sum); err != nil {
+		return exchange.Refuse(krbmsg.ErrModified, status).Because(err)
+	}
+	s.self = &impersonation{user: exchange.Principal{Name: fu.Name, Realm: fu.Realm}}
+	return nil
+}
+
+func (s *state) readX509User(value []byte) *exchange.Refusal {
+	var xu krbmsg.S4UX509User
+	if err := xu.Parse(value); err != nil {
+		return exchange.Refuse(krbmsg.ErrGeneric, "DECODE_PA_S4U_X509_USER").Because(err)
+	}
+	const status = "INVALID_S4U2SELF_CHECKSUM"
+	id := &xu.UserID
+	if id.Nonce != s.body.Nonce {
+		return exchange.Refuse(krbmsg.ErrModified, status).Becausef("nonce differs from the request's")
+	}
+	if !krbcrypto.IsKeyed(xu.Cksum.Type) {
+		return exchange.Refuse(krbmsg.ErrInappCksum, status).Becausef("checksum type %d", xu.Cksum.Type)
+	}
+	key := s.userKey()
+	err := krbcrypto.VerifyAny(key, xu.Cksum.Type, krbcrypto.UsageS4UX509Request, xu.RawUser, xu.Cksum.Sum)
+	if err != nil {
+		err = krbcrypto.VerifyAny(key, xu.Cksum.Type, krbcrypto.UsageS4UX509Request, krbmsg.Marshal(id), xu.Cksum.Sum)
+	}
+	if err != nil {
+		return exchange.Refuse(krbmsg.ErrModified, status).Because(err)
+	}
+	if len(id.Name.V.Parts) == 0 {
+		// A user known by certificate alone would need a database that maps certificates.
+		return exchange.Refuse(krbmsg.ErrCPrincipalUnknown, "INVALID_S4U2SELF_REQUEST").Becausef("user without a name")
+	}
+	s.self = &impersonation{user: exchange.Principal{Name: id.Name.V, Realm: id.Realm}, x509: &xu}
+	return nil
+}
+
+// userKey is the key of the checksums in PA-S4U-X509-USER.
+func (s *state) userKey() *krbcrypto.Key {
+	if s.subkey != nil {
+		return s.subkey
+	}
+	return s.session
+}
+
+// checkUser applies the rules of the AS exchange to a user of this realm, except for those
+// about the password, which the user does not use.
+func (s *state) checkUser() *exchange.Refusal {
+	e, ok := s.r.Resolve(s.self.user.Name, s.self.user.Realm)
+	switch {
+	case !ok, e.Foreign:
+		return exchange.Refuse(krbmsg.ErrCPrincipalUnknown, "UNKNOWN_S4U2SELF_PRINCIPAL")
+	case e.Expire != 0 && int64(e.Expire) < s.now:
+		return exchange.Refuse(krbmsg.ErrNameExp, "CLIENT EXPIRED")
+	case s.option(krbmsg.OptAllowPostdate|krbmsg.OptPostdated) && e.Has(dumpfmt.AttrDisallowPostdated):
+		return exchange.Refuse(krbmsg.ErrCannotPostdate, "POSTDATE NOT ALLOWED")
+	case e.Has(dumpfmt.AttrDisallowAllTix):
+		return exchange.Refuse(krbmsg.ErrClientRevoked, "CLIENT LOCKED OUT")
+	case lockout.Locked(s.r, e, s.now):
+		return exchange.Refuse(krbmsg.ErrClientRevoked, "LOCKED_OUT")
+	}
+	return nil
+}
+
+// notForSelf are the options that make no sense in such a request.
+const notForSelf = modifying | krbmsg.OptEncTktInSkey | krbmsg.OptCNameInAddlTkt
+
+// checkS4U2Self is the part of row 16 that is about impersonation. Users of other realms, and
+// services of other realms, are not served.
+func (s *state) checkS4U2Self() *exchange.Refusal {
+	c, foreignTGT := s.client(), s.hServer.IsCrossTGS()
+	switch {
+	case !s.referral && !(s.server.CName.Equal(c.Name) && bytes.Equal(s.server.CRealm, c.Realm)):
+		return exchange.Refuse(krbmsg.ErrBadMatch, "INVALID_S4U2SELF_REQUEST_SERVER_MISMATCH")
+	case s.option(notForSelf):
+		return exchange.Refuse(krbmsg.ErrBadOption, "INVALID S4U2SELF OPTIONS")
+	case !foreignTGT && s.referral:
+		return exchange.Refuse(krbmsg.ErrSPrincipalUnknown, "LOOKING_UP_SERVER")
+	case foreignTGT && s.self.local && !s.referral:
+		return exchange.Refuse(krbmsg.ErrCPrincipalUnknown, "NOT_CROSS_REALM_REQUEST")
+	case !s.self.local:
+		return exchange.Refuse(krbmsg.ErrPolicy, "S4U2SELF_CLIENT_NOT_OURS")
+	case foreignTGT:
+		return exchange.Refuse(krbmsg.ErrPolicy, "INVALID_XREALM_S4U2SELF_REQUEST")
+	case s.hPAC == nil:
+		return exchange.Refuse(krbmsg.ErrTGTRevoked, "S4U2SELF_NO_PAC")
+	}
+	if err := matchesPAC(s.hPAC, &s.header.Part); err != nil {
+		return exchange.Refuse(krbmsg.ErrBadOption, "S4U2SELF_LOCAL_PAC_CLIENT").Because(err)
+	}
+	return nil
+}
+
+// selfForwardable reports whether a ticket for impersonation may be forwardable, and so be
+// evidence for delegation.
+func (s *state) selfForwardable() bool {
+	return s.server.Has(dumpfmt.AttrOKToAuthAsDelegate) || s.server.Attr("allowed_to_delegate_to") == ""
+}
+
+// selfReply is the padata that confirms the user to the service.
+func (s *state) selfReply() []krbmsg.PAData {
+	if s.self == nil || s.self.x509 == nil {
+		return nil
+	}
+	in := s.self.x509
+	out := krbmsg.S4UX509User{UserID: in.UserID}
+	usage := krbcrypto.UsageS4UX509Request
+	if in.UserID.Options.Set {
+		out.UserID.Options.V &= krbmsg.S4UReplyKeyUsage
+		if out.UserID.Options.V != 0 {
+			usage = krbcrypto.UsageS4UX509Reply
+		}
+	}
+	out.UserID.Name, out.UserID.Realm = krbmsg.Some(s.self.user.Name), s.self.user.Realm
+	key := s.userKey()
+	out.Cksum.Type = in.Cksum.Type
+	if in.Cksum.Type != key.ChecksumType() {
+		// Windows sends HMAC-MD5 whatever the key; answer in the key's own type.
+		out.Cksum.Type = key.ChecksumType()
+	}
+	out.Cksum.Sum = key.Checksum(nil, usage, krbmsg.Marshal(out.UserID))
+	if e := key.Enctype(); e == krbcrypto.ETypeRC4 || e == krbcrypto.ETypeDES3 {
+		both := append(append([]byte(nil), in.Cksum.Sum...), out.Cksum.Sum...)
+		s.encPA = append(s.encPA, krbmsg.PAData{Type: krbmsg.PAS4UX509User, Value: both})
+	}
+	return []krbmsg.PAData{{Type: krbmsg.PAS4UX509User, Value: krbmsg.Marshal(&out)}}
+}
