@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -269,4 +270,26 @@ func (e *Entry) encode() ([]byte, error) {
 	b = be.AppendUint16(b, uint16(e.Enctype))
 	b = append(be.AppendUint16(b, uint16(len(e.Key))), e.Key...)
 	return be.AppendUint32(b, e.Kvno), nil
+}
+
+// Writable reports, as an error, why Add could not write to a keytab. It changes nothing.
+func Writable(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		if err := unix.Access(filepath.Dir(path), unix.W_OK|unix.X_OK); err != nil {
+			return &os.PathError{Op: "create", Path: path, Err: err}
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || st.Size() == 0 {
+		return err
+	}
+	if _, _, err := scan(f); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
 }

@@ -1,0 +1,154 @@
+package command
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"golang.org/x/sys/unix"
+
+	"krealm/dumpfmt"
+	"krealm/kdc/kdb"
+)
+
+// dumpVersions are the options that choose a version, and how MIT calls it.
+var dumpVersions = map[string]dumpfmt.Version{"-b7": 4, "-r13": 5, "-r18": 6}
+
+// dumpArgs are the arguments of dump.
+type dumpArgs struct {
+	kdb.DumpOptions
+	verbose bool
+	file    string // "" for standard output
+	exprs   []*regexp.Regexp
+}
+
+func (u *kdbUtil) parseDump(args []string) (dumpArgs, error) {
+	var a dumpArgs
+	for ; len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-'; args = args[1:] {
+		opt := args[0]
+		version, ok := dumpVersions[opt]
+		switch {
+		case ok:
+			a.Version = version
+		case opt == "-verbose":
+			a.verbose = true
+		case opt == "-rev":
+			a.Reverse = true
+		case opt == "-recurse": // the order is the same
+		case opt == "-ov":
+			u.errorf("OV dump format not supported\n")
+			return a, errSilent
+		case opt == "-i" || opt == "-i0" || opt == "-i1":
+			u.errorf("Iprop not enabled\n")
+			return a, errSilent
+		case opt == "-mkey_convert" || opt == "-new_mkey_file":
+			return a, fmt.Errorf("%s is not supported: load the dump and use add_mkey, use_mkey and update_princ_encryption there", opt)
+		default:
+			return a, errUsage
+		}
+	}
+	if len(args) > 0 {
+		if args[0] != "-" {
+			a.file = args[0]
+		}
+		args = args[1:]
+	}
+	for _, expr := range args {
+		re, err := regexp.CompilePOSIX("^(" + expr + ")$")
+		if err != nil {
+			return a, fmt.Errorf("regular expression error: %w", err)
+		}
+		a.exprs = append(a.exprs, re)
+	}
+	return a, nil
+}
+
+// dump writes the database, or the principals whose names match, as text.
+func (u *kdbUtil) dump(args []string) error {
+	a, err := u.parseDump(args)
+	if err != nil {
+		return err
+	}
+	a.NoPolicies = len(a.exprs) > 0
+	var names *bufio.Writer
+	if a.verbose {
+		names = bufio.NewWriter(u.err)
+		defer names.Flush()
+	}
+	done := u.progress("dumped")
+	a.Match = func(name string) bool {
+		if len(a.exprs) > 0 && !matchesAny(a.exprs, name) {
+			return false
+		}
+		if names != nil {
+			fmt.Fprintln(names, name)
+		}
+		done.step()
+		return true
+	}
+	defer done.end()
+	if a.file == "" {
+		if _, err := u.db.Dump(u.ctx, u.out, a.DumpOptions); err != nil {
+			return fmt.Errorf("%w performing dump", err)
+		}
+		return u.out.Flush()
+	}
+	return u.dumpFile(a)
+}
+
+func matchesAny(exprs []*regexp.Regexp, name string) bool {
+	for _, re := range exprs {
+		if re.MatchString(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// dumpFile writes the dump under a temporary name, renames it, and marks FILE.dump_ok, which
+// kprop looks at. FILE.dump_ok is locked meanwhile.
+func (u *kdbUtil) dumpFile(a dumpArgs) (err error) {
+	okName := a.file + ".dump_ok"
+	ok, err := os.OpenFile(okName, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("%w while creating 'ok' file, '%s'", err, okName)
+	}
+	defer func() {
+		if cerr := ok.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	lk := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+	if err := unix.FcntlFlock(ok.Fd(), unix.F_OFD_SETLK, &lk); err != nil {
+		return fmt.Errorf("%w while locking 'ok' file, '%s'", err, okName)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(a.file), filepath.Base(a.file)+"-*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("%w while allocating temporary filename dump", err)
+	}
+	err = u.writeDump(tmp, a)
+	if err == nil {
+		err = os.Rename(tmp.Name(), a.file)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("%w performing dump", err), os.Remove(tmp.Name()))
+	}
+	_, err = ok.Write([]byte{0})
+	return err
+}
+
+func (u *kdbUtil) writeDump(f *os.File, a dumpArgs) error {
+	w := bufio.NewWriterSize(f, 1<<16)
+	_, err := u.db.Dump(u.ctx, w, a.DumpOptions)
+	if err == nil {
+		err = w.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,173 @@
+package command
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"krealm/dumpfmt"
+	"krealm/kdc/kdb"
+)
+
+// loadArgs are the arguments of load.
+type loadArgs struct {
+	version dumpfmt.Version // the only one accepted; 0: any
+	verbose bool
+	update  bool
+	file    string
+}
+
+func parseLoad(u *kdbUtil, args []string) (loadArgs, error) {
+	var a loadArgs
+	for ; len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-'; args = args[1:] {
+		opt := args[0]
+		version, ok := dumpVersions[opt]
+		switch {
+		case ok:
+			a.version = version
+		case opt == "-verbose":
+			a.verbose = true
+		case opt == "-update":
+			a.update = true
+		case opt == "-hash": // a matter of MIT's db2
+		case opt == "-ov":
+			u.errorf("OV dump format not supported\n")
+			return a, errSilent
+		case opt == "-i":
+			u.errorf("Iprop not enabled\n")
+			return a, errSilent
+		default:
+			return a, errUsage
+		}
+	}
+	if len(args) != 1 {
+		return a, errUsage
+	}
+	a.file = args[0]
+	return a, nil
+}
+
+// load replaces the database with a dump, or with -update merges it. If anything is wrong with
+// the dump nothing has happened.
+func (u *kdbUtil) load(args []string) error {
+	a, err := parseLoad(u, args)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(a.file)
+	if err != nil {
+		return fmt.Errorf("%w while opening %s", cause(err), a.file)
+	}
+	defer f.Close()
+	in := bufio.NewReaderSize(f, 1<<16)
+	if err := checkHeader(in, a); err != nil {
+		return err
+	}
+	db, created, err := u.openForLoad(a)
+	if err != nil {
+		return err
+	}
+	if err := u.loadInto(db, in, a); err != nil {
+		u.reportLoad(a, err)
+		err = errors.Join(errSilent, db.Close())
+		if created {
+			err = errors.Join(err, kdb.Remove(u.realm.Database))
+		}
+		return err
+	}
+	return db.Close()
+}
+
+// cause is an os error without its operation and file.
+func cause(err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// checkHeader refuses a file that is no dump, or of a version that was not asked for, before a
+// database is touched.
+func checkHeader(in *bufio.Reader, a loadArgs) error {
+	head, _ := in.Peek(maxHeader)
+	if i := bytes.IndexByte(head, '\n'); i >= 0 {
+		head = head[:i+1]
+	}
+	r, err := dumpfmt.NewReader(bytes.NewReader(head))
+	if err != nil || (a.version != 0 && r.Version() != a.version) {
+		return fmt.Errorf("dump header bad in %s", a.file)
+	}
+	return nil
+}
+
+// maxHeader is more than the longest first line of a dump, in bytes.
+const maxHeader = 128
+
+// openForLoad opens the database; a full load makes one if there is none.
+func (u *kdbUtil) openForLoad(a loadArgs) (db *kdb.DB, created bool, err error) {
+	db, err = openDB(u.ctx, u.console, kdbUtilName, u.realm)
+	if err == nil {
+		return db, false, nil
+	}
+	if _, serr := os.Stat(u.realm.Database); a.update || !errors.Is(serr, os.ErrNotExist) {
+		return nil, false, fmt.Errorf("%w while opening database", err)
+	}
+	db, err = kdb.Create(u.ctx, u.realm.Database, u.realm.Name, dbOptions(u.console, kdbUtilName, u.realm))
+	if err != nil {
+		return nil, false, fmt.Errorf("%w while creating database", err)
+	}
+	return db, true, nil
+}
+
+func (u *kdbUtil) loadInto(db *kdb.DB, in io.Reader, a loadArgs) error {
+	if a.verbose {
+		names := &nameWriter{w: bufio.NewWriter(u.err)}
+		defer names.w.Flush()
+		in = io.TeeReader(in, names)
+	}
+	p := u.progress("loaded")
+	defer p.end()
+	_, err := db.Load(u.ctx, in, kdb.LoadOptions{Update: a.update, Progress: p.set})
+	return err
+}
+
+// reportLoad says what was wrong with a dump, and where.
+func (u *kdbUtil) reportLoad(a loadArgs, err error) {
+	var syn *dumpfmt.SyntaxError
+	if !errors.As(err, &syn) {
+		u.errorf("%s: %v while loading %s\n", kdbUtilName, err, a.file)
+	} else {
+		u.errorf("%s: %s: line %d, field %d: %v\n", kdbUtilName, a.file, syn.Line, syn.Field, syn.Err)
+		u.errorf("%s: error processing line %d of %s\n", kdbUtilName, syn.Line, a.file)
+	}
+	u.errorf("%s: restore failed, the database is as it was\n", kdbUtilName)
+}
+
+// nameWriter prints the name of each record that passes through it.
+type nameWriter struct {
+	w    *bufio.Writer
+	line []byte // what has come of the current line
+}
+
+func (n *nameWriter) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			n.line = append(n.line, rest...)
+			break
+		}
+		n.line = append(n.line, rest[:i+1]...)
+		if kind, name, err := dumpfmt.LineName(n.line); err == nil {
+			if kind == dumpfmt.KindPolicy {
+				name = "created policy " + name
+			}
+			fmt.Fprintln(n.w, name)
+		}
+		n.line, rest = n.line[:0], rest[i+1:]
+	}
+	return len(p), nil
+}
