@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"krealm/deltafile"
@@ -337,4 +339,72 @@ func TestTwoHandles(t *testing.T) {
 	if _, err := b.Dump(t.Context(), io.Discard, DumpOptions{}); err != nil {
 		t.Error(err)
 	}
+}
+
+// sickFS is a file system whose files cannot be made durable while sick.
+type sickFS struct {
+	deltafile.FS
+	sick *atomic.Bool
+}
+
+type sickFile struct {
+	deltafile.File
+	sick *atomic.Bool
+}
+
+func (s sickFS) OpenAppend(name string) (deltafile.File, error) {
+	f, err := s.FS.OpenAppend(name)
+	return sickFile{f, s.sick}, err
+}
+
+func (f sickFile) Sync() error {
+	if f.sick.Load() {
+		return syscall.EIO
+	}
+	return f.File.Sync()
+}
+
+// A delta file that cannot be synced keeps its changes in the outbox, is told of, and goes on when
+// the disk does.
+func TestDeltaSyncFails(t *testing.T) {
+	var failures []error
+	db := newMaster(t, Options{DeltaFile: filepath.Join(t.TempDir(), "delta"), KeepChanges: 8, OnDrainError: func(err error) {
+		failures = append(failures, err)
+	}})
+	sick := new(atomic.Bool)
+	sick.Store(true)
+	d, err := deltafile.OpenAppender(db.o.DeltaFile, deltafile.AppenderOptions{FS: sickFS{deltafile.OSFS, sick}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.delta.Swap(d).Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint32(9) {
+		put(t, db, princ("a", i+1))
+	}
+	if len(failures) != 0 {
+		t.Fatal(failures) // there was nothing to prune, so nothing to sync
+	}
+	put(t, db, princ("a", 100))
+	if len(failures) != 1 || !errors.Is(failures[0], syscall.EIO) {
+		t.Fatal(failures)
+	}
+	if css, err := db.Changes(t.Context(), 0, 100); err != nil || len(css) != 10 {
+		t.Error(len(css), err)
+	}
+	sick.Store(false)
+	for i := range uint32(10) {
+		put(t, db, princ("a", i+200))
+	}
+	if len(failures) != 1 {
+		t.Error(failures)
+	}
+	if rep := checkDelta(t, db); rep.Changesets != 20 {
+		t.Error(rep)
+	}
+	if _, err := db.Changes(t.Context(), 0, 100); !errors.Is(err, ErrPruned) {
+		t.Error(err)
+	}
+	verifyChanges(t, db)
 }

@@ -21,14 +21,6 @@ type entry struct {
 	lock dumpfmt.Lockout
 }
 
-// fullLine returns the line as a dump shows it.
-func (e *entry) fullLine() ([]byte, error) {
-	if e.lock == (dumpfmt.Lockout{}) {
-		return e.line, nil
-	}
-	return dumpfmt.JoinLockout(nil, e.line, e.lock)
-}
-
 // splitPut takes a checked "princ" or "policy" line apart.
 func splitPut(line []byte) (key, entry, error) {
 	kind, name, err := dumpfmt.LineName(line)

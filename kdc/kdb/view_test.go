@@ -1,6 +1,7 @@
 package kdb
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -370,10 +371,6 @@ func TestSlabModel(t *testing.T) {
 				s = s.rebuilt(s.generation + 1)
 			case 3:
 				s.rehash()
-			case 4:
-				line := strings.Repeat("long", rapid.SampledFrom([]int{1, chunkMin, chunkMax / 4, chunkMax/4 + 1}).Draw(r, "length"))
-				s.put(n, []byte(line), dumpfmt.Lockout{})
-				model[n] = line
 			default:
 				line := rapid.StringN(0, 30, -1).Draw(r, "line")
 				s.put(n, []byte(line), dumpfmt.Lockout{FailCount: uint32(len(line))})
@@ -389,6 +386,24 @@ func TestSlabModel(t *testing.T) {
 			r.Fatalf("%d entries, want %d", s.live, len(model))
 		}
 	})
+}
+
+// Lines about as long as a chunk, and longer.
+func TestSlabLongLines(t *testing.T) {
+	s := newSlab(1, newLockArray(), 0)
+	lengths := []int{0, 1, chunkMin, chunkMax - headerSize - 1, chunkMax - headerSize, chunkMax - 1, chunkMax, chunkMax + 1, 3 * chunkMax, 5}
+	line := func(n int) []byte { return bytes.Repeat([]byte{byte(n)}, n) }
+	for range 2 {
+		for i, n := range lengths {
+			s.put(string(rune('a'+i)), line(n), dumpfmt.Lockout{})
+		}
+		for i, n := range lengths {
+			if e, ok := s.find(string(rune('a' + i))); !ok || !bytes.Equal(e.line, line(n)) {
+				t.Errorf("%d bytes, want %d", len(e.line), n)
+			}
+		}
+		s = s.rebuilt(2)
+	}
 }
 
 // Garbage does not grow without bound.
