@@ -1,0 +1,69 @@
+package scenario
+
+import (
+	"testing"
+	"time"
+
+	"krealm/dumpfmt"
+	"krealm/internal/stream/streamtest"
+	"krealm/kdc/kdb"
+)
+
+func TestChangesReachAllSlaves(t *testing.T) {
+	realm := streamtest.NewRealm(realmName)
+	m := newMaster(t, realm)
+	m.add(20)
+	s1, s2 := newSlave(t, realm, "slave1"), newSlave(t, realm, "slave2")
+	m.listed(s1, s2)
+	m.start()
+	s1.start()
+	s2.start()
+	st := m.add(30)
+	s1.reaches(st)
+	s2.reaches(st)
+	equal(m, s1, s2)
+
+	if _, err := m.db.Update(t.Context(), func(tx *kdb.Tx) error {
+		if err := tx.DeletePrincipal("user000003@" + realmName); err != nil {
+			return err
+		}
+		return tx.PutPolicy(&dumpfmt.Policy{Name: "staff", MinLength: 10})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	st = m.add(1)
+	s1.reaches(st)
+	s2.reaches(st)
+	equal(m, s1, s2)
+	until(t, "the delta file is cut", func() bool {
+		base, last, _ := m.feed.View()
+		return base.Serial == last.Serial
+	})
+	until(t, "krep knows that all is applied", func() bool {
+		return m.status(s1).Applied == st.Serial && m.status(s1).State == "streaming"
+	})
+}
+
+// The time from before a change to its being applied, one change at a time.
+func TestLatency(t *testing.T) {
+	realm := streamtest.NewRealm(realmName)
+	m := newMaster(t, realm)
+	s := newSlave(t, realm, "slave1")
+	m.listed(s)
+	m.start()
+	s.start()
+	s.reaches(m.add(1))
+	var worst, sum time.Duration
+	const n = 50
+	for range n {
+		start := time.Now()
+		s.reaches(m.add(1))
+		d := time.Since(start)
+		sum += d
+		worst = max(worst, d)
+	}
+	t.Logf("commit to applied: mean %v, worst %v", sum/n, worst)
+	if mean := sum / n; mean > 200*time.Millisecond {
+		t.Errorf("mean %v", mean)
+	}
+}
