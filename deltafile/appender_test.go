@@ -109,6 +109,36 @@ func TestAppendCreatesAndContinues(t *testing.T) {
 	}
 }
 
+// TestLeftoversAreSwept: a crash between a file's creation and its naming leaves a file, which
+// the next creation or truncation removes; one that has lost its file that way begins again.
+func TestLeftoversAreSwept(t *testing.T) {
+	m, o := newMemFS(), newOutbox(testBase())
+	m.put("/d/.delta.new-0123", []byte("x"))
+	m.put("/d/.delta.rewrite", []byte("x"))
+	m.put("/d/.delta2.new-0123", nil)
+	a := openMem(t, m)
+	o.commit(t, 2)
+	mustAppend(t, a, o, o.base)
+	if _, err := a.Truncate(t.Context(), testEpoch, 1); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.list(); !slices.Equal(got, []string{"/d/.delta2.new-0123", "/d/delta"}) {
+		t.Errorf("files left: %q", got)
+	}
+	m, o = newMemFS(), newOutbox(testBase())
+	a, b := openMem(t, m), openMem(t, m)
+	o.commit(t, 3)
+	m.before = func(op, _ string) error {
+		if op == "sync" { // a's new file is written, and has no name yet: b is faster
+			m.before = nil
+			mustAppend(t, b, o, o.base)
+		}
+		return nil
+	}
+	mustAppend(t, a, o, o.base)
+	wantFile(t, m, o.base, o)
+}
+
 func TestAppendEmptyOrTornHead(t *testing.T) {
 	head := appendHead(nil, testBase())
 	for n := range head {

@@ -169,6 +169,19 @@ func TestDamageAnywhere(t *testing.T) {
 	}
 }
 
+// TestSizeDamagedUpwards: a begin line that announces more than there is does not pass for a
+// torn changeset, for the end line then stands where a body line must.
+func TestSizeDamagedUpwards(t *testing.T) {
+	image := fixture(t, "changes.delta")
+	for _, size := range []string{"450", "949", "9999999"} {
+		bad := bytes.Replace(image, []byte("\t449\t;"), []byte("\t"+size+"\t;"), 1) // of the last changeset
+		_, css, _, err := readBytes(bad)
+		if len(css) != 5 || !isDamage(err) {
+			t.Errorf("%s bytes: %d changesets, %v", size, len(css), err)
+		}
+	}
+}
+
 var testEpoch = Epoch(0x0123456789abcdef)
 
 func testBase() State { return Initial("EXAMPLE.COM", testEpoch, time.Unix(1700000000, 0)) }

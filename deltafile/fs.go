@@ -23,6 +23,8 @@ type FS interface {
 	Remove(name string) error
 	// Stat tells what file a name stands for.
 	Stat(name string) (Info, error)
+	// Names lists a directory.
+	Names(dir string) ([]string, error)
 	// SyncDir makes the names in a directory durable.
 	SyncDir(dir string) error
 }

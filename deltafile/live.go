@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -156,17 +157,21 @@ type content struct {
 
 // create makes the missing file: complete and synced under another name, then linked to
 // its own, which fails with fs.ErrExist if somebody else was faster. The new file's lock is
-// held before the name appears.
+// held before the name appears. The other name is random, for nobody holds a lock yet.
 func (a *Appender) create(ctx context.Context, c content) error {
 	var r [8]byte
 	_, _ = rand.Read(r[:])
-	tmp := a.sibling("new-" + hex.EncodeToString(r[:]))
+	tmp := a.sibling(newPrefix + hex.EncodeToString(r[:]))
 	f, end, err := a.build(ctx, tmp, c)
 	if err != nil {
 		return err
 	}
 	err = a.fsys.Link(tmp, a.path)
-	if rerr := a.fsys.Remove(tmp); err == nil {
+	if errors.Is(err, fs.ErrNotExist) { // swept away: somebody else was faster
+		err = fs.ErrExist
+	}
+	rerr := a.fsys.Remove(tmp)
+	if err == nil && !errors.Is(rerr, fs.ErrNotExist) {
 		err = rerr
 	}
 	if err != nil {
@@ -265,7 +270,27 @@ func (a *Appender) adopt(f File, end fileEnd) error {
 		return err
 	}
 	a.group.replaced(f)
+	a.sweep()
 	return nil
+}
+
+// newPrefix begins the suffix of files that are about to get their name.
+const newPrefix = "new-"
+
+// sweep removes what creations have left behind that a crash cut short. One that is under way
+// will find its file gone, and the path's own there. A failure leaves it for the next time.
+func (a *Appender) sweep() {
+	dir := filepath.Dir(a.path)
+	names, err := a.fsys.Names(dir)
+	if err != nil {
+		return
+	}
+	prefix := filepath.Base(a.sibling(newPrefix))
+	for _, name := range names {
+		if strings.HasPrefix(name, prefix) {
+			_ = a.fsys.Remove(filepath.Join(dir, name))
+		}
+	}
 }
 
 // keep gives the present file a second name, NAME.SUFFIX or NAME.SUFFIX.N, under which it

@@ -183,6 +183,16 @@ func (m *memFS) Stat(name string) (Info, error) {
 	return Info{Ino: i.id, Size: int64(len(i.data))}, nil
 }
 
+func (m *memFS) Names(dir string) ([]string, error) {
+	var names []string
+	for _, name := range m.list() {
+		if filepath.Dir(name) == dir {
+			names = append(names, filepath.Base(name))
+		}
+	}
+	return names, nil
+}
+
 func (m *memFS) SyncDir(string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

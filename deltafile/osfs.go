@@ -41,6 +41,15 @@ func (osFS) Stat(name string) (Info, error) {
 	return statInfo(&st), nil
 }
 
+func (osFS) Names(dir string) ([]string, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	names, err := d.Readdirnames(-1)
+	return names, errors.Join(err, d.Close())
+}
+
 func (osFS) SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -87,7 +96,7 @@ func (f osFile) Stat() (Info, error) {
 // when ctx ends. Locks here are held for microseconds, by a truncation for as long as the
 // copy of what remains takes.
 func (f osFile) Lock(ctx context.Context) error {
-	const first, last = 100 * time.Microsecond, 5 * time.Millisecond
+	const first, last = 20 * time.Microsecond, 2 * time.Millisecond
 	var timer *time.Timer
 	for wait := first; ; wait = min(2*wait, last) {
 		err := f.control(func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })

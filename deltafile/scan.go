@@ -17,7 +17,8 @@ type scanner struct {
 	name  string // for errors
 	state State  // after the last changeset decoded
 	off   int64  // where that one ends
-	need  int64  // below this file size another try is pointless
+	need  int64  // below this file size another try is pointless, while
+	begin []byte // the line at off, or what there is of it, is still this
 	reuse bool   // read into the same buffer again: changesets live until the next call
 	buf   []byte
 }
@@ -31,7 +32,14 @@ func (s *scanner) batch(size int64) ([]*Changeset, error) {
 		return nil, nil
 	}
 	if size < s.need {
-		return nil, ErrIncomplete
+		same, err := s.sameBegin(avail)
+		if err != nil {
+			return nil, err
+		}
+		if same {
+			return nil, ErrIncomplete
+		}
+		s.need = 0 // a torn changeset was cut off and another begun in its place
 	}
 	for want := min(avail, scanChunk); ; {
 		buf, err := s.read(want)
@@ -46,11 +54,21 @@ func (s *scanner) batch(size int64) ([]*Changeset, error) {
 			return nil, at(err, s.name, s.off)
 		}
 		if want == avail || int64(len(buf)) < want { // the file ends (or has shrunk) here
-			s.need = s.off + need
+			s.need, s.begin = s.off+need, bytes.Clone(buf[:min(len(buf), maxBegin)])
 			return nil, ErrIncomplete
 		}
 		want = min(avail, max(need+int64(maxEnd), 2*want))
 	}
+}
+
+// sameBegin says whether the torn changeset at off is the one of the last try.
+func (s *scanner) sameBegin(avail int64) (bool, error) {
+	b := make([]byte, min(avail, int64(len(s.begin))))
+	n, err := s.f.ReadAt(b, s.off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("deltafile: %w", err)
+	}
+	return bytes.Equal(b[:n], s.begin), nil
 }
 
 // decode takes all complete changesets out of buf, which stands at off. Of an error behind a

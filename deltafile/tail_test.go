@@ -388,6 +388,26 @@ func TestTailRefusesDamage(t *testing.T) {
 	})
 }
 
+// TestTailTornIsReplaced: the torn changeset a tail waits for is cut off, and a shorter one
+// comes in its place.
+func TestTailTornIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, o := newMemFS(), newOutbox(testBase())
+		a := openMem(t, m)
+		mustAppend(t, a, o, o.base)
+		big, err := Encode(o.base, time.Unix(1, 0), bytes.Repeat(testLine(1), 1000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.put("/d/delta", append(m.get("/d/delta"), big.Raw[:2000]...))
+		tail := openTail(t, m, State{})
+		nothing(t, tail)
+		o.commit(t, 1)
+		mustAppend(t, a, o, o.base)
+		take(t, tail, o, 1, 1)
+	})
+}
+
 // TestTailLooksTwiceAtDamage: a torn tail is cut off and written over between two reads of the
 // tail. What it then holds is half of the one and half of the other: no damage.
 func TestTailLooksTwiceAtDamage(t *testing.T) {

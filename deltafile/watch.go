@@ -20,7 +20,7 @@ type DirWatch struct {
 
 // WatchDir watches the directory dir, which must exist. A watch on a file would go deaf when
 // the file is replaced by rename. If the directory itself goes away and comes back, the
-// watch is set up again.
+// watch is set up again. One goroutine reads the events until Close, which waits for it.
 func WatchDir(dir string) (*DirWatch, error) {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
