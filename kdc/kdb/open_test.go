@@ -266,6 +266,9 @@ func TestInitSlave(t *testing.T) {
 	if st := stateOf(t, db); !st.IsZero() || st.Realm != testRealm {
 		t.Error(st)
 	}
+	if yes, err := db.Replica(t.Context()); !yes || err != nil {
+		t.Error(yes, err)
+	}
 	if _, err := os.Stat(db.o.DeltaFile); err == nil {
 		t.Error("delta file of a database without a state")
 	}

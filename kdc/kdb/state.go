@@ -143,6 +143,12 @@ func (db *DB) State(ctx context.Context) (deltafile.State, error) {
 	return st.State, err
 }
 
+// Replica says whether the content comes from a master: see InitSlave and NewEpoch.
+func (db *DB) Replica(ctx context.Context) (bool, error) {
+	st, err := db.state(ctx)
+	return st.replica, err
+}
+
 // Digest returns the digest of the replicated content, and the state it belongs to.
 func (db *DB) Digest(ctx context.Context) (deltafile.State, Digest, error) {
 	st, err := db.state(ctx)

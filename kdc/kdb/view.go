@@ -108,8 +108,8 @@ func (v *View) Lockout(name string) (dumpfmt.Lockout, bool) {
 }
 
 // SetLockout sets an entry's lockout fields in memory, at once for all readers; DB.SetLockouts
-// makes them last. When the entry changes in the database, or is loaded anew, the database's
-// fields take their place: what was not written there until then is lost.
+// makes them last. When the entry changes in the database its fields there take their place,
+// unless those set here tell of a later login or failure. A load or snapshot replaces them.
 func (v *View) SetLockout(name string, l dumpfmt.Lockout) bool {
 	s := v.slab.Load()
 	e, ok := s.find(name)
@@ -304,6 +304,9 @@ func (v *View) take(css []*deltafile.Changeset) error {
 				s.remove(name)
 				continue
 			case k.kind == dumpfmt.KindPrincipal:
+				if was, ok := s.find(name); ok {
+					e.lock = later(e.lock, s.locks.get(was.ordinal))
+				}
 				s.put(name, e.line, e.lock)
 				continue
 			case policies == nil:
@@ -321,6 +324,15 @@ func (v *View) take(css []*deltafile.Changeset) error {
 		v.policies.Store(&policies)
 	}
 	return nil
+}
+
+// later decides between the lockout fields of the row and those in memory. Memory is ahead while a
+// login has not been written down yet; the row is when an administrator has changed it.
+func later(row, memory dumpfmt.Lockout) dumpfmt.Lockout {
+	if max(memory.LastSuccess, memory.LastFailed) > max(row.LastSuccess, row.LastFailed) {
+		return memory
+	}
+	return row
 }
 
 // reload reads everything into a new slab. Readers have the old one meanwhile.

@@ -229,14 +229,23 @@ func TestViewLockout(t *testing.T) {
 	if p, ok := v.Principal(name); !ok || p.Lockout() != l {
 		t.Error(p, ok)
 	}
+	locked := dumpfmt.Lockout{LastFailed: 100, FailCount: 3}
 	unlocked := princ("a", 2)
-	unlocked.FailCount = 1
-	put(t, db, unlocked) // what an administrator writes counts
-	if err := v.Refresh(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := v.Lockout(name); got != unlocked.Lockout() {
-		t.Error(got)
+	unlocked.LastFailed = 100
+	newer := dumpfmt.Lockout{LastFailed: 105, FailCount: 4}
+	for i, c := range []struct{ memory, want dumpfmt.Lockout }{
+		{locked, unlocked.Lockout()}, // an administrator's unlock counts
+		{newer, newer},               // so does a failure that is not written down yet
+	} {
+		v.SetLockout(name, c.memory)
+		unlocked.Expire = uint32(i + 10)
+		put(t, db, unlocked)
+		if err := v.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := v.Lockout(name); got != c.want {
+			t.Error(got, c.want)
+		}
 	}
 }
 
