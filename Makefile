@@ -6,6 +6,7 @@ PREFIX      ?= /usr/local
 DESTDIR     ?=
 FUZZTIME    ?= 20s
 BENCHTIME   ?= 1s
+SIZES       ?= 200000
 PKG         ?= ./...
 ONCE        ?=
 KEEP        ?=
@@ -19,7 +20,7 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  Settings: ONCE=1 (run: end after the show), KEEP=1 (run: keep its directory), PKG=./kdc/... (test, race),'
-	@echo '  FUZZTIME=20s, BENCHTIME=1s, PREFIX=/usr/local, DESTDIR='
+	@echo '  FUZZTIME=20s, BENCHTIME=1s, SIZES=200000,1000000 (bench), PREFIX=/usr/local, DESTDIR='
 
 build: ## build bin/kdc, bin/krep, bin/krepd
 	$(GO) build -trimpath -o bin/ ./kdc ./krep ./krepd
@@ -52,7 +53,9 @@ lint: vuln ## gofmt, go vet, staticcheck, govulncheck
 vuln: ## govulncheck; says so where its database cannot be reached
 	@GO='$(GO)' tests/vuln.sh $(GOVULNCHECK)
 
-bench: ## the benchmarks
+bench: build ## kdb5_util against the stock one at SIZES principals, then the Go benchmarks
+	@tests/deps.sh all
+	$(GO) run ./tests/bench -bin bin -n $(SIZES)
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 install: build ## install under PREFIX; MIT's names for the kdc go to PREFIX/libexec/krealm, so nothing stock is hidden
