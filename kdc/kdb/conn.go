@@ -30,6 +30,9 @@ const (
 type conn struct {
 	raw   driver.Conn
 	stmts map[string]*stmt
+
+	made  step // the last changeset recorded in this transaction
+	nmade int  // how many there were
 }
 
 type stmt struct {

@@ -29,6 +29,7 @@ type DB struct {
 	closed bool
 
 	delta  atomic.Pointer[deltafile.Appender] // nil without a delta file
+	last   atomic.Pointer[step]               // what was committed last, for the drain behind it
 	synced atomic.Pointer[deltafile.State]    // the delta file holds this durably; only for pruning
 }
 

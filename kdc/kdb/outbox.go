@@ -22,8 +22,29 @@ func (db *DB) record(c *conn, st *state, cs *deltafile.Changeset) error {
 	if err != nil {
 		return err
 	}
+	c.made, c.nmade = step{from: st.State, cs: cs}, c.nmade+1
 	st.State = st.State.After(cs)
 	return db.prune(c, st)
+}
+
+// step is one changeset and the state that it follows.
+type step struct {
+	from deltafile.State
+	cs   *deltafile.Changeset
+}
+
+// maxStep is how large a changeset may be to be remembered for the drain behind its commit.
+const maxStep = 1 << 20
+
+// remember keeps the changeset of a transaction that made one: as a rule the delta file lacks just
+// that, and the drain need not read it back.
+func (db *DB) remember(c *conn) {
+	var s *step
+	if c.nmade == 1 && len(c.made.cs.Raw) <= maxStep {
+		s = &step{from: c.made.from, cs: c.made.cs}
+	}
+	c.made = step{}
+	db.last.Store(s)
 }
 
 // pruneStep is how many changes a transaction prunes at most: after a large load -update they go
@@ -194,6 +215,11 @@ var (
 func (db *DB) drain(ctx context.Context, d *deltafile.Appender, st *state) error {
 	for {
 		end, err := d.Append(ctx, st.base, func(after deltafile.State) ([]*deltafile.Changeset, error) {
+			// That it was committed is enough: should a new epoch have begun since, whoever
+			// began it sets the file aside after us.
+			if s := db.last.Load(); s != nil && s.from == after && st.State == after.After(s.cs) {
+				return []*deltafile.Changeset{s.cs}, nil
+			}
 			return db.fetch(ctx, after, st)
 		})
 		if errors.Is(err, errAhead) {

@@ -21,6 +21,9 @@ func (db *DB) write(ctx context.Context, fn func(c *conn, st *state) error) (sta
 		return state{}, annotate(db.path, err)
 	}
 	st, err := db.transact(ctx, db.w, fn)
+	if err == nil {
+		db.remember(db.w)
+	}
 	if sqliteCode(err) != 0 { // whatever state the connection is in now, a new one is not
 		_ = db.w.close()
 		db.w = nil
@@ -71,6 +74,7 @@ func (db *DB) transact(ctx context.Context, c *conn, fn func(c *conn, st *state)
 		return st, err
 	}
 	before := st
+	c.nmade = 0
 	if err := fn(c, &st); err != nil {
 		return st, err
 	}
