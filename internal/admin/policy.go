@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"strings"
 
 	"krealm/dumpfmt"
@@ -110,11 +111,11 @@ func (f *PolicyFields) apply(p *dumpfmt.Policy) error {
 	switch {
 	case f.MinLife != nil && p.MaxLife != 0 && p.MinLife > p.MaxLife:
 		return fmt.Errorf("%w", ErrBadMinLife)
-	case p.MinLength < 1:
+	case p.MinLength < 1 || p.MinLength > math.MaxInt32:
 		return fmt.Errorf("%w", ErrBadLength)
 	case p.MinClasses < 1 || p.MinClasses > 5:
 		return fmt.Errorf("%w", ErrBadClass)
-	case p.History < 1:
+	case p.History < 1 || p.History > math.MaxInt32:
 		return fmt.Errorf("%w", ErrBadHistory)
 	}
 	if f.KeySalts == nil {

@@ -297,9 +297,13 @@ func (k *kadmin) confirmed(force bool, format string, args ...any) bool {
 	return err == nil && answer == "yes"
 }
 
-// principalName completes a name with the realm and brings it into its string form.
+// principalName completes a name with the realm and brings it into its string form. An empty
+// realm is refused, as kadmin does.
 func (k *kadmin) principalName(s string) (string, error) {
 	n, err := dumpfmt.ParseName(s, k.realm.Name)
+	if err == nil && n.Realm == "" {
+		err = dumpfmt.ErrName
+	}
 	if err != nil {
 		return "", err
 	}

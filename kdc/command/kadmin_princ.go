@@ -78,8 +78,9 @@ func (k *kadmin) choosePolicy(a *princArgs) {
 		}
 		say("No policy specified for %s; assigning \"%s\"\n", a.name, name)
 		a.fields.Policy = &name
+	default:
+		a.fields.ClearPolicy = false // there is none to clear
 	}
-	a.fields.ClearPolicy = false // there is none to clear
 }
 
 // askPassword asks for a new password twice.
