@@ -222,7 +222,7 @@ func (p *parser) moment(now time.Time) (time.Time, bool) {
 			return t, false
 		}
 		loc := now.Location()
-		if p.hasZone {
+		if p.hasZone && (p.hasDate || p.hasTime || p.hasDay) {
 			loc = time.FixedZone("", -p.west*60)
 		}
 		if t, ok = date(p.year, p.month, p.day, hour, p.minute, p.sec, loc); !ok {
