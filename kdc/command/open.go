@@ -22,6 +22,7 @@ type realmOptions struct {
 	password []byte // -P: the master password; nil without
 	stash    string // -sf
 	master   string // -M: name of the master key, without realm
+	listen   string // krb5kdc -p: addresses, unless the realm has its own
 }
 
 // dbArg takes an argument of -x: what MIT's database modules understand and means something

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
+	"sync/atomic"
 
 	"krealm/dumpfmt"
 	"krealm/internal/krbcrypto"
@@ -34,11 +34,9 @@ type Key struct {
 	Etype krbcrypto.Enctype
 	Salt  []byte // what the password was hashed with; never nil
 
-	data  *dumpfmt.Key
-	owner *Entry
-	once  sync.Once
-	key   *krbcrypto.Key
-	err   error
+	data   *dumpfmt.Key
+	owner  *Entry
+	opened atomic.Pointer[krbcrypto.Key]
 }
 
 func (r *Realm) newEntry(p *dumpfmt.Principal, ref uint64) *Entry {
@@ -77,15 +75,21 @@ func (r *Realm) newEntry(p *dumpfmt.Principal, ref uint64) *Entry {
 	return e
 }
 
-// Open returns the key itself. An error means that the master key does not open it.
+// Open returns the key itself. An error means that the master key does not open it; it is not
+// remembered, since the master key may be replaced.
 func (k *Key) Open() (*krbcrypto.Key, error) {
-	k.once.Do(func() {
-		k.key, k.err = k.owner.opener.OpenKey(k.owner.Principal, k.data)
-		if k.err != nil {
-			k.err = fmt.Errorf("%s, key version %d (%v): %w", k.owner.Name, k.Kvno, k.Etype, k.err)
-		}
-	})
-	return k.key, k.err
+	if key := k.opened.Load(); key != nil {
+		return key, nil
+	}
+	key, err := k.owner.opener.OpenKey(k.owner.Principal, k.data)
+	if err != nil {
+		return nil, fmt.Errorf("%s, key version %d (%v): %w", k.owner.Name, k.Kvno, k.Etype, err)
+	}
+	// Whoever is first decides: the derived keys are remembered in one place.
+	if !k.opened.CompareAndSwap(nil, key) {
+		key = k.opened.Load()
+	}
+	return key, nil
 }
 
 // Has reports whether all the given attribute bits are set.

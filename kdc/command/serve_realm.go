@@ -1,0 +1,358 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"krealm/dumpfmt"
+	"krealm/internal/admin"
+	"krealm/internal/krbcrypto"
+	"krealm/internal/krbmsg"
+	"krealm/internal/realmconf"
+	"krealm/kdc/as"
+	"krealm/kdc/exchange"
+	"krealm/kdc/kdb"
+	"krealm/kdc/lockout"
+	"krealm/kdc/mkey"
+	"krealm/kdc/realm"
+	"krealm/kdc/serve"
+	"krealm/kdc/tgs"
+)
+
+// servedRealm is one realm of a running KDC. If the file of its database is replaced by
+// another one it changes over to that.
+type servedRealm struct {
+	opts   *realmOptions
+	conf   *realmconf.Realm
+	all    *realmconf.Conf
+	server *server
+	open   admin.Opener
+	cur    atomic.Pointer[opened]
+}
+
+// opened is one database file with what follows from it.
+type opened struct {
+	db     *kdb.DB
+	view   *kdb.View
+	core   *realm.Realm
+	keeper *lockout.Keeper
+	done   sync.Once
+}
+
+func (o *opened) close() { o.done.Do(func() { _ = o.view.Close(); _ = o.db.Close() }) }
+
+// openServed opens a realm: configuration, database, master key. A replica that has no content
+// yet is waited for.
+func openServed(ctx context.Context, opts *realmOptions, s *server) (*servedRealm, error) {
+	all, conf, err := opts.load()
+	if err != nil {
+		return nil, err
+	}
+	r := &servedRealm{opts: opts, conf: conf, all: all, server: s, open: opts.opener(s.con, conf)}
+	cur, err := r.openDatabase(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot initialize realm %s: %w", conf.Name, err)
+	}
+	r.cur.Store(cur)
+	return r, nil
+}
+
+func (r *servedRealm) close() {
+	if cur := r.cur.Load(); cur != nil {
+		cur.close()
+	}
+}
+
+func (r *servedRealm) openDatabase(ctx context.Context) (*opened, error) {
+	db, err := openDB(ctx, r.server.con, serveName, r.conf)
+	if err != nil {
+		return nil, err
+	}
+	view, err := kdb.OpenView(ctx, db)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	o := &opened{db: db, view: view}
+	settings, err := r.settings()
+	if err == nil {
+		err = r.awaitContent(ctx, view)
+	}
+	var keys *masterKey
+	if err == nil {
+		keys, err = newMasterKey(view, r.conf.MasterPrincipal, r.open)
+	}
+	if err != nil {
+		o.close()
+		return nil, err
+	}
+	o.core = realm.New(settings, view, keys)
+	o.keeper = lockout.NewKeeper(o.core, view, db.SetLockouts, r.once("lockout fields not written"))
+	return o, nil
+}
+
+// awaitContent waits until a replica has its first snapshot.
+func (r *servedRealm) awaitContent(ctx context.Context, view *kdb.View) error {
+	ticker := time.NewTicker(250 * time.Millisecond)
+	defer ticker.Stop()
+	for told := false; ; told = true {
+		if _, ok := view.Ref(r.conf.MasterPrincipal); ok {
+			return nil
+		}
+		if view.State().Epoch != 0 {
+			return fmt.Errorf("%s: Cannot find master key record in database", r.conf.MasterPrincipal)
+		}
+		if !told {
+			r.server.log.Line(serve.LevelNotice, "waiting for the first snapshot of realm "+r.conf.Name)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		if err := view.Refresh(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// run follows the database and does the bookkeeping until ctx ends, then returns nil.
+func (r *servedRealm) run(ctx context.Context) error {
+	for {
+		cur := r.cur.Load()
+		err := r.follow(ctx, cur)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, kdb.ErrReplaced) {
+			return err
+		}
+		cur.close()
+		next, err := r.reopen(ctx)
+		if err != nil {
+			return nil // told to stop
+		}
+		r.cur.Store(next)
+		r.server.log.Line(serve.LevelNotice, "database of realm "+r.conf.Name+" was replaced; serving the new one")
+	}
+}
+
+// reopen opens the database that took the place of another, as soon as it is complete. Until
+// then the old content is served. It fails only when ctx ends.
+func (r *servedRealm) reopen(ctx context.Context) (*opened, error) {
+	tell := r.once("database replaced")
+	for {
+		o, err := r.openDatabase(ctx)
+		if err == nil {
+			return o, nil
+		}
+		tell(err)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (r *servedRealm) follow(ctx context.Context, cur *opened) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return cur.view.Run(ctx) })
+	g.Go(func() error { return cur.keeper.Run(ctx) })
+	g.Go(func() error { return r.drain(ctx, cur.db) })
+	return g.Wait()
+}
+
+// drain appends once a second what a crash kept out of the delta file (design, invariant 1).
+func (r *servedRealm) drain(ctx context.Context, db *kdb.DB) error {
+	tell := r.once("delta file")
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			if err := db.Drain(ctx); err != nil && ctx.Err() == nil {
+				tell(err)
+			} else {
+				tell(nil)
+			}
+		}
+	}
+}
+
+// once returns a function that logs an error, but not the same one again and again. It is for
+// one goroutine.
+func (r *servedRealm) once(what string) func(error) {
+	last := ""
+	return func(err error) {
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if text != "" && text != last {
+			r.server.log.Line(serve.LevelWarning, fmt.Sprintf("realm %s: %s: %s", r.conf.Name, what, text))
+		}
+		last = text
+	}
+}
+
+// exchanges is the realm as the network side sees it.
+func (r *servedRealm) exchanges() serve.Realm {
+	return serve.Realm{
+		Name: r.conf.Name,
+		AS: func(req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome {
+			return as.Answer(r.cur.Load().core, req, q)
+		},
+		TGS: func(req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome {
+			return tgs.Answer(r.cur.Load().core, req, q)
+		},
+		Note: func(n exchange.Note) { r.cur.Load().keeper.Record(n) },
+	}
+}
+
+// addresses adds the realm's to what is listened on. -p stands behind the realm's own
+// relations, in front of the defaults.
+func (r *servedRealm) addresses(udp, tcp []string) (allUDP, allTCP []string, err error) {
+	u, t := r.conf.KDCListen, r.conf.KDCTCPListen
+	if r.opts.listen != "" {
+		words, err := listenWords(r.opts.listen)
+		if err != nil {
+			return nil, nil, fmt.Errorf("option -p: %w", err)
+		}
+		own := func(names ...string) bool {
+			return slices.ContainsFunc(names, func(n string) bool { return r.all.Profile().Has("realms", r.conf.Name, n) })
+		}
+		udpSet := own("kdc_listen", "kdc_ports")
+		if !udpSet {
+			u = words
+		}
+		if !own("kdc_tcp_listen", "kdc_tcp_ports") && !udpSet {
+			t = words
+		}
+	}
+	add := func(list, more []string) []string {
+		for _, a := range more {
+			if !slices.Contains(list, a) {
+				list = append(list, a)
+			}
+		}
+		return list
+	}
+	return add(udp, u), add(tcp, t), nil
+}
+
+// settings takes what the core needs from the configuration.
+func (r *servedRealm) settings() (realm.Settings, error) {
+	p := r.all.Profile()
+	s := realm.Settings{
+		Name:             r.conf.Name,
+		ClockSkew:        int64(r.all.ClockSkew / time.Second),
+		MaxLife:          int64(r.conf.MaxLife / time.Second),
+		MaxRenewLife:     int64(r.conf.MaxRenewLife / time.Second),
+		Permitted:        r.all.PermittedEnctypes,
+		RejectBadTransit: r.conf.RejectBadTransit,
+		DisablePAC:       r.conf.DisablePAC,
+		RestrictAnon:     r.conf.RestrictAnon,
+		DisableLockout:   r.conf.DisableLockout,
+		DisableSuccess:   r.conf.DisableLastSuccess,
+		ECIndicator:      r.conf.EncryptedChallengeIndicator,
+		HostBased:        r.conf.HostBased,
+		NoHostReferral:   r.conf.NoHostReferral,
+	}
+	var err, err2 error
+	s.AllowRC4, err = p.Bool(false, "libdefaults", "allow_rc4")
+	s.AllowDES3, err2 = p.Bool(false, "libdefaults", "allow_des3")
+	s.RealmOf = func(host string) string {
+		for _, name := range hostSuffixes(host) {
+			if v, ok := p.String("domain_realm", name); ok {
+				return v
+			}
+		}
+		return ""
+	}
+	s.TransitPath = func(client, server string) ([]string, bool) {
+		list := p.Strings("capaths", client, server)
+		return slices.DeleteFunc(slices.Clone(list), func(v string) bool { return v == "." }), len(list) > 0
+	}
+	return s, errors.Join(err, err2)
+}
+
+// hostSuffixes returns the names under which [domain_realm] may know a host: its own, then each
+// parent domain with and without a leading dot.
+func hostSuffixes(host string) []string {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	out := []string{host}
+	for i := strings.IndexByte(host, '.'); i >= 0 && len(out) < 64; {
+		out = append(out, host[i:], host[i+1:])
+		next := strings.IndexByte(host[i+1:], '.')
+		if next < 0 {
+			break
+		}
+		i += 1 + next
+	}
+	return out
+}
+
+// masterKey opens keys with the realm's master key, and opens that again when its entry has
+// changed: after a rollover, or a load of another realm's dump.
+type masterKey struct {
+	view *kdb.View
+	name string
+	open admin.Opener
+	mu   sync.Mutex
+	ring atomic.Pointer[ringAt]
+}
+
+type ringAt struct {
+	ring *mkey.Ring
+	ref  uint64
+}
+
+func newMasterKey(view *kdb.View, name string, open admin.Opener) (*masterKey, error) {
+	m := &masterKey{view: view, name: name, open: open}
+	_, err := m.current()
+	return m, err
+}
+
+func (m *masterKey) current() (*mkey.Ring, error) {
+	ref, ok := m.view.Ref(m.name)
+	if at := m.ring.Load(); at != nil && (!ok || at.ref == ref) {
+		return at.ring, nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if at := m.ring.Load(); at != nil && at.ref == ref {
+		return at.ring, nil
+	}
+	km, ok := m.view.Principal(m.name)
+	if !ok {
+		return nil, fmt.Errorf("%s: Cannot find master key record in database", m.name)
+	}
+	ring, err := m.open(km)
+	if err != nil {
+		if at := m.ring.Load(); at != nil {
+			return at.ring, nil // the stash file is not there yet: try what there is
+		}
+		return nil, err
+	}
+	m.ring.Store(&ringAt{ring: ring, ref: ref})
+	return ring, nil
+}
+
+// OpenKey implements realm.KeyOpener.
+func (m *masterKey) OpenKey(p *dumpfmt.Principal, k *dumpfmt.Key) (*krbcrypto.Key, error) {
+	ring, err := m.current()
+	if err != nil {
+		return nil, err
+	}
+	return ring.OpenKey(p, k)
+}

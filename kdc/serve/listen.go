@@ -1,0 +1,126 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// listeners are the bound sockets of a server.
+type listeners struct {
+	udp    []*udpSocket
+	stream []net.Listener
+}
+
+func (l *listeners) close() error {
+	var errs []error
+	for _, u := range l.udp {
+		errs = append(errs, u.conn.Close())
+	}
+	for _, s := range l.stream {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (l *listeners) count() int { return len(l.udp) + len(l.stream) }
+
+// bind opens all sockets. Any address that cannot be bound fails the whole: a KDC that listens
+// on half of what it should is worse than one that does not start. SO_REUSEPORT is never set,
+// so that a second server on a port is noticed.
+func bind(ctx context.Context, o *Options) (l *listeners, err error) {
+	l = new(listeners)
+	defer func() {
+		if err != nil {
+			_ = l.close()
+		}
+	}()
+	paths := map[string]bool{}
+	for _, a := range o.UDP {
+		if isPath(a) {
+			paths[a] = true
+			continue
+		}
+		if err := l.each(a, "udp", func(network, addr string) error { return l.bindUDP(ctx, network, addr) }); err != nil {
+			return l, err
+		}
+	}
+	for _, a := range o.TCP {
+		if isPath(a) {
+			paths[a] = true
+			continue
+		}
+		if err := l.each(a, "tcp", func(network, addr string) error { return l.bindStream(ctx, network, addr) }); err != nil {
+			return l, err
+		}
+	}
+	for p := range paths {
+		// A socket file left by a server that was killed would be in the way.
+		if fi, err := os.Lstat(p); err == nil && fi.Mode()&os.ModeSocket != 0 {
+			_ = os.Remove(p)
+		}
+		if err := l.bindStream(ctx, "unix", p); err != nil {
+			return l, err
+		}
+	}
+	if l.count() == 0 {
+		return l, ErrNoListener
+	}
+	return l, nil
+}
+
+func isPath(a string) bool { return strings.HasPrefix(a, "/") }
+
+// each binds an address, for one without a host both IPv4 and IPv6. A protocol that the
+// machine has not is no error as long as one of them is there.
+func (l *listeners) each(addr, network string, bind func(network, addr string) error) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("listen %q: %w", addr, err)
+	}
+	if host != "" {
+		return bind(network, addr)
+	}
+	before := l.count()
+	var missing error
+	for _, n := range []string{network + "4", network + "6"} {
+		switch err := bind(n, addr); {
+		case errors.Is(err, syscall.EAFNOSUPPORT), errors.Is(err, syscall.EADDRNOTAVAIL):
+			missing = err
+		case err != nil:
+			return err
+		}
+	}
+	if l.count() == before {
+		return missing
+	}
+	return nil
+}
+
+func (l *listeners) bindUDP(ctx context.Context, network, addr string) error {
+	var lc net.ListenConfig
+	pc, err := lc.ListenPacket(ctx, network, addr)
+	if err != nil {
+		return err
+	}
+	u, err := newUDPSocket(pc.(*net.UDPConn))
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen %s %q: %w", network, addr, err), pc.Close())
+	}
+	l.udp = append(l.udp, u)
+	return nil
+}
+
+func (l *listeners) bindStream(ctx context.Context, network, addr string) error {
+	var lc net.ListenConfig
+	s, err := lc.Listen(ctx, network, addr)
+	if err != nil {
+		return err
+	}
+	l.stream = append(l.stream, s)
+	return nil
+}

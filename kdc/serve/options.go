@@ -1,0 +1,35 @@
+package serve
+
+import (
+	"errors"
+	"time"
+)
+
+// Defaults of Options.
+const (
+	DefaultMaxDgramReply = 65536
+	DefaultMaxConns      = 512
+
+	maxDatagram = 65536
+	maxMessage  = 1<<20 - 4 // over TCP, as in MIT krb5kdc
+	maxBuffered = 64 << 20  // octets of unfinished messages over all connections
+)
+
+// Options say what a Server listens on and answers with.
+type Options struct {
+	UDP           []string // "host:port", ":port" for all addresses, or "/path" of a UNIX socket
+	TCP           []string
+	MaxDgramReply int // octets; a longer reply over UDP is error 52
+	MaxConns      int // TCP and UNIX connections at once
+	Workers       int // goroutines a UDP socket; 0: as many as processors
+
+	FrameTimeout time.Duration // for one message over TCP; 0: 10 s
+	ConnTimeout  time.Duration // for a whole connection; 0: 30 s
+
+	Realms []Realm
+	Log    Log
+	Clock  func() time.Time // nil: time.Now
+}
+
+// ErrNoListener means that the configuration leaves nothing to listen on.
+var ErrNoListener = errors.New("no address to listen on")
