@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,11 +68,11 @@ func TestSyncWhileTheFileIsReplaced(t *testing.T) {
 			if _, err := a.AppendRaw(ctx, css[2*round:2*round+2]); err != nil {
 				t.Fatal(err)
 			}
-			var once sync.Once
+			var held atomic.Bool
 			hold := make(chan struct{})
 			m.before = func(op, _ string) error {
-				if op == "sync" {
-					once.Do(func() { <-hold })
+				if op == "sync" && held.CompareAndSwap(false, true) {
+					<-hold
 				}
 				return nil
 			}
