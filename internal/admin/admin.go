@@ -62,7 +62,8 @@ func New(ctx context.Context, db *kdb.DB, conf *realmconf.Realm, open Opener, o 
 	return a, nil
 }
 
-// ringOf returns the ring of a K/M entry, opening it anew when the entry has changed.
+// ringOf returns the ring of a K/M entry, opening it anew when the entry has changed: with the
+// keys at hand, which a rollover always allows, else as at the start.
 func (a *Admin) ringOf(km *dumpfmt.Principal) (*mkey.Ring, error) {
 	line, err := km.AppendLine(nil, dumpfmt.Current)
 	if err != nil {
@@ -73,9 +74,14 @@ func (a *Admin) ringOf(km *dumpfmt.Principal) (*mkey.Ring, error) {
 	if a.ring != nil && bytes.Equal(line, a.km) {
 		return a.ring, nil
 	}
-	ring, err := a.open(km)
-	if err != nil {
-		return nil, err
+	var ring *mkey.Ring
+	if a.ring != nil {
+		ring, _ = a.ring.Reopen(km)
+	}
+	if ring == nil {
+		if ring, err = a.open(km); err != nil {
+			return nil, err
+		}
 	}
 	a.ring, a.km = ring, line
 	return ring, nil

@@ -36,13 +36,7 @@ type house struct {
 func newHouse(t *testing.T, change ...func(*realmconf.Realm)) *house {
 	t.Helper()
 	h := &house{t: t, ctx: t.Context(), clock: time.Unix(startTime, 0)}
-	h.conf = &realmconf.Realm{
-		Name: testRealm, MasterKeyName: "K/M", MasterPrincipal: "K/M@" + testRealm,
-		MaxLife: 24 * time.Hour,
-		SupportedEnctypes: []realmconf.KeySalt{
-			{Enctype: krbcrypto.ETypeAES256SHA1}, {Enctype: krbcrypto.ETypeAES128SHA1},
-		},
-	}
+	h.conf = testConf()
 	for _, c := range change {
 		c(h.conf)
 	}
@@ -62,13 +56,26 @@ func newHouse(t *testing.T, change ...func(*realmconf.Realm)) *house {
 	if err := Bootstrap(h.ctx, h.db, h.conf, 1, h.master, o); err != nil {
 		t.Fatal(err)
 	}
-	open := func(km *dumpfmt.Principal) (*mkey.Ring, error) {
-		return mkey.Open(&mkey.Stash{Master: km.Name, Keys: []mkey.StashKey{{Kvno: 1, Key: h.master}}}, km)
-	}
+	open := func(km *dumpfmt.Principal) (*mkey.Ring, error) { return mkey.Open(firstStash(h.master), km) }
 	if h.Admin, err = New(h.ctx, h.db, h.conf, open, o); err != nil {
 		t.Fatal(err)
 	}
 	return h
+}
+
+func testConf() *realmconf.Realm {
+	return &realmconf.Realm{
+		Name: testRealm, MasterKeyName: "K/M", MasterPrincipal: "K/M@" + testRealm,
+		MaxLife: 24 * time.Hour,
+		SupportedEnctypes: []realmconf.KeySalt{
+			{Enctype: krbcrypto.ETypeAES256SHA1}, {Enctype: krbcrypto.ETypeAES128SHA1},
+		},
+	}
+}
+
+// firstStash is the stash file of a new realm.
+func firstStash(k *krbcrypto.Key) *mkey.Stash {
+	return &mkey.Stash{Master: "K/M@" + testRealm, Keys: []mkey.StashKey{{Kvno: 1, Key: k}}}
 }
 
 func full(name string) string { return name + "@" + testRealm }

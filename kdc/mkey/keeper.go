@@ -139,7 +139,7 @@ func (k *Keeper) openNow(old *Ring) (*Ring, error) {
 	if !ok {
 		return nil, fmt.Errorf("%q is not in the database: %w", k.master, ErrMaster)
 	}
-	ring, err := Open(&Stash{Path: "keys in memory", Master: k.master, Keys: old.keys}, km)
+	ring, err := old.Reopen(km)
 	if err == nil || k.path == "" {
 		return ring, err
 	}

@@ -87,6 +87,33 @@ func (r *Ring) Activate(km *dumpfmt.Principal, kvno uint16, from, now time.Time)
 	return out, ring, err
 }
 
+// Reopen opens K/M as it is now with the keys at hand. All of them are in a K/M that add_mkey,
+// use_mkey and purge_mkeys have made of the one before; ErrWrongStash if that is not so.
+func (r *Ring) Reopen(km *dumpfmt.Principal) (*Ring, error) {
+	return Open(&Stash{Path: "keys in memory", Master: r.master, Keys: r.keys}, km)
+}
+
+// SealedBy reports whether an entry names the given version and all its keys really are sealed
+// by it.
+func (r *Ring) SealedBy(p *dumpfmt.Principal, kvno uint16) bool {
+	claimed, ok := p.MKVNO()
+	mk := r.Key(kvno)
+	if !ok || claimed != kvno || mk == nil {
+		return false
+	}
+	for i := range p.Keys {
+		if len(p.Keys[i].Sealed) == 0 {
+			continue
+		}
+		b, err := openBytes(mk, p.Keys[i].Sealed)
+		if err != nil {
+			return false
+		}
+		clear(b)
+	}
+	return true
+}
+
 // Uses returns the versions of the master key that an entry needs: the one it names and those
 // that really seal its keys, which need not be the same in databases written by MIT. A key
 // that no version opens is passed over: nothing can be kept for it.
