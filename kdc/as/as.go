@@ -16,9 +16,10 @@ type state struct {
 	q   *krbmsg.KDCReq
 
 	// The request that counts: the inner one under FAST.
-	body   *krbmsg.KDCReqBody
-	padata []krbmsg.PAData
-	armor  *fast.Armor // nil outside FAST
+	body    *krbmsg.KDCReqBody
+	rawBody []byte
+	padata  []krbmsg.PAData
+	armor   *fast.Armor // nil outside FAST
 
 	cname, sname exchange.Principal // as requested
 	client       *realm.Entry
@@ -76,7 +77,7 @@ var steps = []step{
 // Answer runs the exchange for a decoded request. Outcome.Reply is nil where the client gets
 // no answer.
 func Answer(r *realm.Realm, req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome {
-	s := &state{r: r, req: req, q: q, body: &q.Body, padata: q.PAData, now: req.Now.Unix()}
+	s := &state{r: r, req: req, q: q, body: &q.Body, rawBody: q.RawBody, padata: q.PAData, now: req.Now.Unix()}
 	s.out.Event = exchange.Event{Kind: exchange.AS, From: req.From}
 	s.noteRequest()
 	for _, step := range steps {

@@ -23,7 +23,10 @@ func findClientKey(s *state) *exchange.Refusal {
 }
 
 func (s *state) preauthContext() *preauth.Context {
-	c := &preauth.Context{Realm: s.r, Client: s.client, Body: s.body, Now: s.req.Now}
+	c := &preauth.Context{
+		Realm: s.r, Client: s.client, Key: s.clientKey, TGT: s.tgt,
+		Body: s.body, RawBody: s.rawBody, PAData: s.padata, Now: s.req.Now,
+	}
 	if s.armor != nil {
 		c.Armor = s.armor.Key
 	}
@@ -40,6 +43,9 @@ func verifyPreauth(s *state) *exchange.Refusal {
 	}
 	s.pre = res
 	s.replyPA = append(s.replyPA, res.Reply...)
+	if res.ReplyKey != nil {
+		s.replyKey = res.ReplyKey
+	}
 	if res.PreAuth {
 		s.part.Flags |= krbmsg.FlagPreAuth
 	}
@@ -65,6 +71,8 @@ func chooseReplyKey(s *state) *exchange.Refusal {
 	if s.replyKey == nil {
 		return exchange.Refuse(krbmsg.ErrEtypeNoSupp, "CANT_FIND_CLIENT_KEY")
 	}
-	s.replyPA = append(s.replyPA, preauth.SaltInfo(s.body.Etypes, s.clientKey)...)
+	if s.clientKey != nil {
+		s.replyPA = append(s.replyPA, preauth.SaltInfo(s.body.Etypes, s.clientKey)...)
+	}
 	return nil
 }

@@ -14,9 +14,8 @@ func (s *state) refuse(r *exchange.Refusal) {
 	if r.Silent {
 		return
 	}
-	hints := s.hints(r)
-	if hints != nil {
-		r.EData = krbmsg.Marshal(hints)
+	if hints := s.hints(r); hints != nil {
+		r.PAData = hints
 	}
 	var client *exchange.Principal
 	if s.body.CName.Set {
@@ -24,7 +23,7 @@ func (s *state) refuse(r *exchange.Refusal) {
 	}
 	msg := r.Message(s.req.Now, client, s.sname)
 	if s.armor != nil {
-		msg.EData = s.armor.ErrorData(hints, msg, s.body.Nonce)
+		msg.EData = s.armor.ErrorData(r.PAData, msg, s.body.Nonce)
 		if s.armor.Hide && msg.CName.Set {
 			msg.CName = krbmsg.Some(krbmsg.NewName(krbmsg.NTWellKnown, "WELLKNOWN", "ANONYMOUS"))
 			msg.CRealm = []byte(wellKnownRealm)
@@ -38,7 +37,7 @@ func (s *state) hints(r *exchange.Refusal) krbmsg.MethodData {
 	if s.client == nil || r.Code != krbmsg.ErrPreauthFailed && r.Code != krbmsg.ErrPreauthRequired {
 		return nil
 	}
-	return preauth.Hints(s.preauthContext(), s.clientKey)
+	return preauth.Hints(s.preauthContext())
 }
 
 // bookkeep notes what counts for lockout (section 4.11): a failed preauthentication of any

@@ -25,7 +25,7 @@ func openArmor(s *state) *exchange.Refusal {
 	if refusal != nil {
 		return refusal
 	}
-	s.armor, s.body, s.padata = a, &a.Req.Body, a.Req.PAData
+	s.armor, s.body, s.rawBody, s.padata = a, &a.Req.Body, a.Req.RawBody, a.Req.PAData
 	s.cname, s.sname = exchange.Principal{}, exchange.Principal{}
 	s.noteRequest()
 	return nil

@@ -12,9 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"krealm/dumpfmt"
 	"krealm/internal/admin"
-	"krealm/internal/krbcrypto"
 	"krealm/internal/krbmsg"
 	"krealm/internal/realmconf"
 	"krealm/kdc/as"
@@ -85,9 +83,9 @@ func (r *servedRealm) openDatabase(ctx context.Context) (*opened, error) {
 	if err == nil {
 		err = r.awaitContent(ctx, view)
 	}
-	var keys *masterKey
+	var keys *mkey.Keeper
 	if err == nil {
-		keys, err = newMasterKey(view, r.conf.MasterPrincipal, r.open)
+		keys, err = r.openMaster(view)
 	}
 	if err != nil {
 		o.close()
@@ -96,6 +94,16 @@ func (r *servedRealm) openDatabase(ctx context.Context) (*opened, error) {
 	o.core = realm.New(settings, view, keys)
 	o.keeper = lockout.NewKeeper(o.core, view, db.SetLockouts, r.once("lockout fields not written"))
 	return o, nil
+}
+
+// openMaster opens the master key; a master password that was typed opens it once, a stash file
+// is looked at again when it changes.
+func (r *servedRealm) openMaster(view *kdb.View) (*mkey.Keeper, error) {
+	stash := r.conf.StashFile
+	if r.opts.manual {
+		stash = ""
+	}
+	return mkey.Keep(view, r.conf.MasterPrincipal, stash, r.once("master key"), r.open)
 }
 
 // awaitContent waits until a replica has its first snapshot.
@@ -300,59 +308,4 @@ func hostSuffixes(host string) []string {
 		i += 1 + next
 	}
 	return out
-}
-
-// masterKey opens keys with the realm's master key, and opens that again when its entry has
-// changed: after a rollover, or a load of another realm's dump.
-type masterKey struct {
-	view *kdb.View
-	name string
-	open admin.Opener
-	mu   sync.Mutex
-	ring atomic.Pointer[ringAt]
-}
-
-type ringAt struct {
-	ring *mkey.Ring
-	ref  uint64
-}
-
-func newMasterKey(view *kdb.View, name string, open admin.Opener) (*masterKey, error) {
-	m := &masterKey{view: view, name: name, open: open}
-	_, err := m.current()
-	return m, err
-}
-
-func (m *masterKey) current() (*mkey.Ring, error) {
-	ref, ok := m.view.Ref(m.name)
-	if at := m.ring.Load(); at != nil && (!ok || at.ref == ref) {
-		return at.ring, nil
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if at := m.ring.Load(); at != nil && at.ref == ref {
-		return at.ring, nil
-	}
-	km, ok := m.view.Principal(m.name)
-	if !ok {
-		return nil, fmt.Errorf("%s: Cannot find master key record in database", m.name)
-	}
-	ring, err := m.open(km)
-	if err != nil {
-		if at := m.ring.Load(); at != nil {
-			return at.ring, nil // the stash file is not there yet: try what there is
-		}
-		return nil, err
-	}
-	m.ring.Store(&ringAt{ring: ring, ref: ref})
-	return ring, nil
-}
-
-// OpenKey implements realm.KeyOpener.
-func (m *masterKey) OpenKey(p *dumpfmt.Principal, k *dumpfmt.Key) (*krbcrypto.Key, error) {
-	ring, err := m.current()
-	if err != nil {
-		return nil, err
-	}
-	return ring.OpenKey(p, k)
 }

@@ -23,14 +23,14 @@ type Outcome struct {
 }
 
 // Refusal is the reason why a request gets an error, or silence, instead of a ticket. The
-// client sees Code, Status and EData; Err is for the log and may name principals, key versions
+// client sees Code, Status and PAData; Err is for the log and may name principals, key versions
 // or files.
 type Refusal struct {
-	Code   int32  // RFC 4120 section 7.5.9
-	Status string // e-text, and the word that logs have for the case
-	Err    error  // may be nil
-	EData  []byte // nil for none
-	Silent bool   // no reply at all
+	Code   int32             // RFC 4120 section 7.5.9
+	Status string            // e-text, and the word that logs have for the case
+	Err    error             // may be nil
+	PAData krbmsg.MethodData // e-data, inside the armor under FAST; nil for none
+	Silent bool              // no reply at all
 	// Client, if set, replaces the client of the request in the error: a referral.
 	Client *Principal
 }

@@ -11,7 +11,7 @@ import (
 // while unknown. There is no ctime: clients correct their clocks by stime alone.
 func (r *Refusal) ErrorReply(now time.Time, client *Principal, server Principal) []byte {
 	e := r.Message(now, client, server)
-	w := der.NewWriter(256 + len(r.EData))
+	w := der.NewWriter(256)
 	e.AppendTo(w)
 	return w.Bytes()
 }
@@ -24,10 +24,12 @@ func (r *Refusal) Message(now time.Time, client *Principal, server Principal) *k
 		Code:  r.Code,
 		Realm: server.Realm,
 		SName: server.Name,
-		EData: r.EData,
 	}
 	if r.Status != "" {
 		e.EText = []byte(r.Status)
+	}
+	if r.PAData != nil {
+		e.EData = krbmsg.Marshal(r.PAData)
 	}
 	if r.Client != nil {
 		client = r.Client

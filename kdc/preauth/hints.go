@@ -8,8 +8,9 @@ import (
 )
 
 // Hints is the METHOD-DATA of an error that asks for preauthentication, in MIT krb5's order
-// (section 4.3). key is the client's key for the request, nil if it has none that fits.
-func Hints(c *Context, key *realm.Key) krbmsg.MethodData {
+// (section 4.3).
+func Hints(c *Context) krbmsg.MethodData {
+	key := c.Key
 	md := krbmsg.MethodData{{Type: krbmsg.PAFXFast, Value: []byte{}}}
 	if key != nil {
 		if ticket.OnlyOld(c.Body.Etypes) {

@@ -20,11 +20,15 @@ const maxVerified = 16
 
 // Context is what verification needs of an AS exchange.
 type Context struct {
-	Realm  *realm.Realm
-	Client *realm.Entry
-	Body   *krbmsg.KDCReqBody
-	Now    time.Time
-	Armor  *krbcrypto.Key // nil outside FAST
+	Realm   *realm.Realm
+	Client  *realm.Entry
+	Key     *realm.Key   // the client's for this request, nil if none fits
+	TGT     *realm.Entry // of the realm: its keys seal what the client is to bring back
+	Body    *krbmsg.KDCReqBody
+	RawBody []byte // the octets of Body as received
+	PAData  []krbmsg.PAData
+	Now     time.Time
+	Armor   *krbcrypto.Key // nil outside FAST
 }
 
 // Result is what verification achieved.
@@ -33,6 +37,7 @@ type Result struct {
 	HWAuth     bool
 	Indicators []string        // authentication indicators the mechanism asserts
 	Reply      []krbmsg.PAData // to be added to the reply
+	ReplyKey   *krbcrypto.Key  // replaces the client's key for the reply, if not nil
 }
 
 // mechanism verifies one type of padata.
@@ -70,6 +75,9 @@ func Verify(c *Context, padata []krbmsg.PAData) (res Result, notes []string, ref
 		res.HWAuth = res.HWAuth || got.HWAuth
 		res.Indicators = append(res.Indicators, got.Indicators...)
 		res.Reply = append(res.Reply, got.Reply...)
+		if got.ReplyKey != nil {
+			res.ReplyKey = got.ReplyKey
+		}
 	}
 	if res.PreAuth {
 		refusal = nil

@@ -139,7 +139,7 @@ func (s *state) refuse(r *exchange.Refusal) {
 	}
 	msg := r.Message(s.req.Now, client, server)
 	if s.armor != nil {
-		msg.EData = s.armor.ErrorData(nil, msg, s.body.Nonce)
+		msg.EData = s.armor.ErrorData(r.PAData, msg, s.body.Nonce)
 	}
 	s.out.Reply = krbmsg.Marshal(msg)
 }
