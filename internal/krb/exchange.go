@@ -31,10 +31,10 @@ var etypes = []krbcrypto.Enctype{
 // KDCError is a KRB-ERROR from a KDC.
 type KDCError struct {
 	Code int32  // RFC 4120 section 7.5.9
-	Name string // of the code
+	Name string // number, name and meaning of the code
 }
 
-func (e *KDCError) Error() string { return fmt.Sprintf("KDC says %s (%d)", e.Name, e.Code) }
+func (e *KDCError) Error() string { return "KDC says " + e.Name }
 
 // wrongKey tells whether another version of the client's key may help.
 func wrongKey(err error) bool {

@@ -58,8 +58,8 @@ type SnapshotChunk struct {
 	Data   []byte // 1 to MaxData octets
 }
 
-// SnapshotEnd follows the last chunk and repeats the Size. The slave answers with an Ack of the
-// base once the copy is in its database, or with an Error.
+// SnapshotEnd follows the last chunk and repeats the Size. The slave answers with the same once the
+// copy is in its database, or with an Error. Acks that it sends before say nothing.
 type SnapshotEnd struct {
 	Size uint64
 }

@@ -24,7 +24,8 @@ type link struct {
 	copyDone chan struct{} // the full copy was
 	buf      []byte        // of the message being sent
 	data     []byte        // of the records being collected
-	copied   bool          // a full copy was sent in this stream
+	copied   bool          // a full copy was sent in this stream,
+	oldEpoch uint64        // when this was the epoch of the delta file
 	inflight flight
 }
 
@@ -176,6 +177,10 @@ func (l *link) read() error {
 			if err := l.ack(m); err != nil {
 				return err
 			}
+		case *wire.SnapshotEnd:
+			if err := l.loaded(); err != nil {
+				return err
+			}
 		case *wire.Heartbeat:
 			l.s.heartbeat(m)
 		case *wire.Error:
@@ -189,21 +194,27 @@ func (l *link) read() error {
 }
 
 func (l *link) ack(a *wire.Ack) error {
-	var done bool
 	var err error
-	l.s.update(func(p *slave.Progress) { done, err = p.OnAck(a) })
+	l.s.update(func(p *slave.Progress) { err = p.OnAck(a) })
 	if err != nil {
 		return err
 	}
 	l.inflight.acked(a.Spooled)
-	if done {
-		close(l.copyDone)
-	}
 	select {
 	case l.acks <- struct{}{}:
 	default:
 	}
 	return nil
+}
+
+// loaded takes the slave's word that the full copy is in its database.
+func (l *link) loaded() error {
+	var err error
+	l.s.update(func(p *slave.Progress) { err = p.OnCopyDone() })
+	if err == nil {
+		close(l.copyDone)
+	}
+	return err
 }
 
 func (l *link) slaveError(e *wire.Error) error {
@@ -282,7 +293,7 @@ func (l *link) stream(ctx context.Context) error {
 // whoever writes the file is about to.
 func (l *link) beforeEpoch() bool {
 	_, last, _ := l.s.o.Feed.View()
-	return l.copied && uint64(last.Epoch) != l.at.Epoch
+	return l.copied && l.oldEpoch != l.at.Epoch && uint64(last.Epoch) == l.oldEpoch
 }
 
 // feedError makes a slave that the delta file cannot serve ask for a full copy.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -125,7 +126,8 @@ func (s *Sender) lost(err error) {
 		s.log.Info().Str("reason", err.Error()).Msg("stream ended")
 		return
 	}
-	s.update(func(p *slave.Progress) { p.OnLost(err.Error()) })
+	reason := strings.ReplaceAll(err.Error(), "\n", "; ")
+	s.update(func(p *slave.Progress) { p.OnLost(reason) })
 	s.mu.Lock()
 	p := s.p
 	s.mu.Unlock()
@@ -207,7 +209,8 @@ func (s *Sender) release(epoch deltafile.Epoch, serial uint64, reason string) {
 	}
 	s.log.Error().Uint64("held_serial", held).Str("reason", reason).
 		Msg("slave lets go of the delta file and will get a full copy")
-	s.resync(reason)
+	s.update(func(p *slave.Progress) { p.OnRelease(reason) })
+	s.nudge()
 }
 
 // acquire takes one of the places for full copies.

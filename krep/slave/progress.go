@@ -58,7 +58,8 @@ type Progress struct {
 	Spooled uint64 // last serial durable at the slave, says the slave
 	Applied uint64 // last serial in its database, says the slave
 
-	NeedFull   bool   // the next stream starts with a full copy, whatever the slave has
+	NeedFull   bool   // the slave needs a full copy, as far as is known, and lets go of the file
+	Forced     bool   // the next stream starts with one, whatever the slave says it has
 	FullReason string // why, for people
 	Copied     uint64 // octets of the full copy sent, of CopySize
 	CopySize   uint64
@@ -88,6 +89,7 @@ func (p *Progress) OnHello(h *wire.Hello, v View) (Plan, string) {
 		return PlanWait, fmt.Sprintf("slave is at %d, ahead of the delta file at %d", h.Point.Serial, v.Last.Serial)
 	}
 	p.State, p.Epoch = Streaming, h.Point.Epoch
+	p.NeedFull, p.FullReason = false, ""
 	p.Sent, p.Spooled, p.Applied = h.Point.Serial, h.Point.Serial, min(h.Applied, h.Point.Serial)
 	return PlanStream, ""
 }
@@ -101,7 +103,7 @@ func (p *Progress) fullReason(h *wire.Hello, v View) string {
 		return "slave asks"
 	case at.Epoch == 0:
 		return "slave is empty"
-	case p.NeedFull:
+	case p.Forced:
 		return p.FullReason
 	case at.Epoch != v.Last.Epoch:
 		return fmt.Sprintf("slave is in epoch %016x", at.Epoch)
@@ -117,8 +119,10 @@ func (p *Progress) fullReason(h *wire.Hello, v View) string {
 // OnForeign records that the slave's hash at its serial is not the file's, found when the
 // file was read from there.
 func (p *Progress) OnForeign(serial uint64) {
-	p.NeedFull, p.FullReason = true, fmt.Sprintf("slave has another change %d", serial)
+	p.force(fmt.Sprintf("slave has another change %d", serial))
 }
+
+func (p *Progress) force(reason string) { p.NeedFull, p.Forced, p.FullReason = true, true, reason }
 
 // OnCopyWanted is called before the full copy is taken: last is the end of the delta file now.
 // From here on the slave holds the file after last, since a copy taken later holds at least that.
@@ -143,27 +147,34 @@ func (p *Progress) OnCopied(n int) { p.Copied += uint64(n) }
 // OnSent records that all changes up to serial are written to the socket.
 func (p *Progress) OnSent(serial uint64) { p.Sent = max(p.Sent, serial) }
 
+// OnCopyDone records that the slave has the copy in its database.
+func (p *Progress) OnCopyDone() error {
+	if p.State != Snapshot || p.CopySize == 0 || p.Copied < p.CopySize {
+		return fmt.Errorf("slave has loaded a full copy that it was not sent: %w", ErrForeign)
+	}
+	p.State = Streaming
+	p.NeedFull, p.Forced, p.FullReason = false, false, ""
+	p.Spooled, p.Applied = p.Sent, p.Sent
+	p.OnAlive()
+	return nil
+}
+
 // OnAck records an acknowledgement. Positions never sent mean that the slave follows another
 // history (ErrForeign). Positions move forward only: acknowledgements are cumulative and may
-// repeat. The result tells whether the acknowledgement completes the full copy.
-func (p *Progress) OnAck(a *wire.Ack) (copyDone bool, err error) {
-	if a.Epoch != p.Epoch || a.Spooled > p.Sent || a.Applied > a.Spooled {
-		p.NeedFull, p.FullReason = true, "slave acknowledged what it was not sent"
-		return false, fmt.Errorf("ack of %d, %d in epoch %016x, last sent %d in %016x: %w",
-			a.Spooled, a.Applied, a.Epoch, p.Sent, p.Epoch, ErrForeign)
-	}
+// repeat. Until a full copy is loaded they are of before it and say nothing.
+func (p *Progress) OnAck(a *wire.Ack) error {
 	if p.State == Snapshot {
-		if p.CopySize == 0 || a.Spooled < p.Sent {
-			return false, nil
-		}
-		p.State, copyDone = Streaming, true
-		p.NeedFull, p.FullReason = false, ""
-		p.Copied = p.CopySize
+		return nil
+	}
+	if a.Epoch != p.Epoch || a.Spooled > p.Sent || a.Applied > a.Spooled {
+		p.force("slave acknowledged what it was not sent")
+		return fmt.Errorf("ack of %d, %d in epoch %016x, last sent %d in %016x: %w",
+			a.Spooled, a.Applied, a.Epoch, p.Sent, p.Epoch, ErrForeign)
 	}
 	p.Spooled = max(p.Spooled, a.Spooled)
 	p.Applied = max(p.Applied, a.Applied)
 	p.OnAlive()
-	return copyDone, nil
+	return nil
 }
 
 // OnAlive records that the slave has shown signs of life after the hellos: the stream works, and
@@ -186,7 +197,7 @@ func (p *Progress) OnError(e *wire.Error) {
 		p.NeedFull, p.BrokenAt = true, e.Serial
 	case wire.ReasonChain:
 		p.LastError = fmt.Sprintf("record %d does not follow: %s", e.Serial, e.Text)
-		p.NeedFull = true
+		p.force(p.LastError)
 	case wire.ReasonSnapshot:
 		p.LastError = "full copy refused: " + e.Text
 		p.NeedFull = true
@@ -215,7 +226,11 @@ func (p *Progress) OnBye() {
 }
 
 // OnResync records that somebody wants the slave rebuilt.
-func (p *Progress) OnResync(reason string) { p.NeedFull, p.FullReason = true, reason }
+func (p *Progress) OnResync(reason string) { p.force(reason) }
+
+// OnRelease makes the slave let go of the delta file. What it gets when it comes back depends on
+// what the file then holds.
+func (p *Progress) OnRelease(reason string) { p.NeedFull, p.FullReason = true, reason }
 
 // Holds returns the serial up to which the slave allows the delta file of the given epoch to be
 // cut. ok is false when it does not mind: it is to get a full copy, which will hold everything

@@ -85,7 +85,11 @@ func TestConversations(t *testing.T) {
 			var s uint64
 			_, _ = fmt.Sscan(rest, &s)
 			p.OnCopyBegin(at(s), 1000)
-			p.OnCopied(500)
+			p.OnCopied(1000)
+		case "loaded":
+			if err := p.OnCopyDone(); err != nil {
+				t.Fatal(err)
+			}
 		case "sent":
 			var s uint64
 			_, _ = fmt.Sscan(rest, &s)
@@ -93,7 +97,7 @@ func TestConversations(t *testing.T) {
 		case "ack":
 			var s, a uint64
 			_, _ = fmt.Sscan(rest, &s, &a)
-			if _, err := p.OnAck(&wire.Ack{Epoch: epoch, Spooled: s, Applied: a}); err != nil {
+			if err := p.OnAck(&wire.Ack{Epoch: epoch, Spooled: s, Applied: a}); err != nil {
 				p.OnLost("foreign")
 			}
 		case "broken":
@@ -128,11 +132,11 @@ func TestConversations(t *testing.T) {
 	step("broken 19", "broken 19/19/18 holds - failures 1 record 19: bad")
 	step("lost eof", "broken 19/19/18 holds - failures 2 record 19: bad")
 	step("dial", "connecting 19/19/18 holds - failures 2 record 19: bad")
-	step("hello 19 18", "connecting 19/19/18 holds - failures 2 record 19: bad")
+	step("empty", "connecting 19/19/18 holds - failures 2 record 19: bad")
 	step("want", "full 0/0/0 holds 20 failures 2 record 19: bad")
 	step("copy 22", "full 22/0/0 holds 22 failures 2 record 19: bad")
-	step("ack 0 0", "full 22/0/0 holds 22 failures 2 record 19: bad")
-	step("ack 22 22", "streaming 22/22/22 holds 22 failures 0")
+	step("ack 22 22", "full 22/0/0 holds 22 failures 2 record 19: bad")
+	step("loaded", "streaming 22/22/22 holds 22 failures 0")
 	step("sent 25", "streaming 25/22/22 holds 22 failures 0")
 	step("ack 26 22", "retrying 22/22/22 holds - failures 1 foreign")
 }
@@ -146,9 +150,29 @@ func TestForeignAck(t *testing.T) {
 		{Epoch: epoch, Spooled: 15, Applied: 16},
 	} {
 		q := p
-		if _, err := q.OnAck(&a); !errors.Is(err, ErrForeign) || !q.NeedFull {
+		if err := q.OnAck(&a); !errors.Is(err, ErrForeign) || !q.Forced {
 			t.Errorf("%+v: %v", a, err)
 		}
+	}
+}
+
+// A slave that krep took for one in need, and that turns out to have what it needs: the copy was
+// loaded when the stream was lost before it said so.
+func TestNeedIsDecidedAnew(t *testing.T) {
+	var p Progress
+	p.OnHello(hello(wire.Point{}, 0), view)
+	p.OnCopyWanted(view.Last)
+	p.OnLost("cut")
+	if plan, why := p.OnHello(hello(at(20), 20), view); plan != PlanStream || p.NeedFull {
+		t.Errorf("plan %d: %s", plan, why)
+	}
+	p.OnResync("asked")
+	if plan, _ := p.OnHello(hello(at(20), 20), view); plan != PlanFull {
+		t.Error("what was asked for is forgotten")
+	}
+	p.OnCopyWanted(view.Last)
+	if err := p.OnCopyDone(); !errors.Is(err, ErrForeign) {
+		t.Errorf("copy done before it was sent: %v", err)
 	}
 }
 
@@ -197,12 +221,13 @@ func TestHoldsIsSafe(t *testing.T) {
 				if p.State == Snapshot && p.CopySize == 0 {
 					inCopy = last
 					p.OnCopyBegin(at(last), 5)
+					p.OnCopied(5)
 				}
 			case 4:
 				if p.State == Snapshot && p.CopySize > 0 {
 					durable = inCopy
-					if done, err := p.OnAck(&wire.Ack{Epoch: epoch, Spooled: durable, Applied: durable}); !done || err != nil {
-						t.Fatalf("copy not done: %v", err)
+					if err := p.OnCopyDone(); err != nil {
+						t.Fatal(err)
 					}
 					if durable < cut {
 						t.Fatalf("copy of %d is complete, but the file was cut at %d", durable, cut)
@@ -218,7 +243,7 @@ func TestHoldsIsSafe(t *testing.T) {
 			case 6:
 				if p.State == Streaming && p.Sent > durable {
 					durable = rapid.Uint64Range(durable, p.Sent).Draw(t, "ack")
-					if _, err := p.OnAck(&wire.Ack{Epoch: epoch, Spooled: durable, Applied: durable}); err != nil {
+					if err := p.OnAck(&wire.Ack{Epoch: epoch, Spooled: durable, Applied: durable}); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -13,7 +13,7 @@ import (
 func (s *session) answer(ctx context.Context) error {
 	beat := time.NewTicker(s.o.Heartbeat)
 	defer beat.Stop()
-	var told told
+	told := told{ack: s.greeted}
 	hopeless := s.wantsCopy() // the hello has told already
 	for {
 		changed := s.o.Applier.Changed()
@@ -55,8 +55,10 @@ type told struct {
 }
 
 // acknowledge tells the positions if they have moved, and after a full copy in any case. What is
-// in the database is durable too.
+// in the database is durable too. No acknowledgement of before a full copy is sent after it.
 func (s *session) acknowledge(last *told, applied deltafile.State) error {
+	s.acking.Lock()
+	defer s.acking.Unlock()
 	durable := s.o.Spool.Durable()
 	s.r.mu.Lock()
 	silent, copies := s.copying || s.want, s.copies

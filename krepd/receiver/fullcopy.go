@@ -40,6 +40,9 @@ func (s *session) fullCopy(m *wire.SnapshotBegin) error {
 	}
 	s.log.Info().Stringer("epoch", base.Epoch).Uint64("serial", base.Serial).Msg("full copy loaded")
 	s.at, s.pending = base, nil
+	if err := s.send(&wire.SnapshotEnd{Size: m.Size}); err != nil {
+		return err
+	}
 	s.r.mu.Lock()
 	s.want, s.copying = false, false
 	s.copies++
@@ -53,6 +56,8 @@ func (s *session) fullCopy(m *wire.SnapshotBegin) error {
 }
 
 func (s *session) setCopying(size uint64) {
+	s.acking.Lock()
+	defer s.acking.Unlock()
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	s.copying = true

@@ -178,6 +178,8 @@ type session struct {
 	log    zerolog.Logger
 	feeder Feeder // guarded by r.mu
 
+	greeted wire.Ack      // what the hello has told
+	acking  sync.Mutex    // held while an acknowledgement is made and sent
 	dirty   chan struct{} // something is to be synced
 	copying bool          // guarded by r.mu: a full copy is on its way, positions say nothing
 	want    bool          // guarded by r.mu, but for its writer: nothing but a full copy is of use
@@ -280,6 +282,7 @@ func (s *session) hello(ctx context.Context) error {
 		}
 		answer.Point = wire.Point{Epoch: uint64(s.at.Epoch), Serial: s.at.Serial, Hash: s.at.Hash}
 		answer.Applied = st.Applied.Serial
+		s.greeted = wire.Ack{Epoch: uint64(s.at.Epoch), Spooled: s.at.Serial, Applied: st.Applied.Serial}
 	}
 	s.heard(h.Point.Serial)
 	return s.send(answer)

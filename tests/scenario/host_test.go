@@ -3,11 +3,13 @@ package scenario
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,9 +52,12 @@ type master struct {
 	list  []slavelist.Slave
 	n     int // principals added
 
-	edit func(*sender.Options)
-	stop func()
-	err  chan error
+	copies atomic.Int32 // full copies made
+
+	edit     func(*sender.Options)
+	editFeed func(*feed.Options)
+	stop     func()
+	err      chan error
 }
 
 func newMaster(t *testing.T, realm *streamtest.Realm) *master {
@@ -74,11 +79,13 @@ type feedOf struct{ *feed.Feed }
 func (f feedOf) Cursor(at deltafile.State) sender.Cursor { return f.Feed.Cursor(at) }
 
 type sourceOf struct {
-	db  *kdb.DB
-	dir string
+	db     *kdb.DB
+	dir    string
+	copies *atomic.Int32
 }
 
 func (s sourceOf) Copy(ctx context.Context) (sender.Copy, error) {
+	s.copies.Add(1)
 	c, err := s.db.Snapshot(ctx, s.dir)
 	if err != nil {
 		return nil, err
@@ -96,11 +103,15 @@ func (m *master) start() {
 	m.t.Helper()
 	log := logTo(m.t, "master")
 	var set *sender.Set
-	m.feed = feed.New(feed.Options{Path: m.delta(), Realm: realmName, Log: log, Quiet: 20 * time.Millisecond,
+	fo := feed.Options{Path: m.delta(), Realm: realmName, Log: log, Quiet: 20 * time.Millisecond,
 		Safe:    func(e deltafile.Epoch) (uint64, bool) { return set.Safe(e) },
-		Release: func(e deltafile.Epoch, serial uint64, why string) { set.Release(e, serial, why) }})
+		Release: func(e deltafile.Epoch, serial uint64, why string) { set.Release(e, serial, why) }}
+	if m.editFeed != nil {
+		m.editFeed(&fo)
+	}
+	m.feed = feed.New(fo)
 	o := sender.Options{
-		Realm: realmName, Feed: feedOf{m.feed}, Source: sourceOf{m.db, m.dir}, Log: log,
+		Realm: realmName, Feed: feedOf{m.feed}, Source: sourceOf{m.db, m.dir, &m.copies}, Log: log,
 		Heartbeat: 200 * time.Millisecond,
 		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
 			var d net.Dialer
@@ -178,6 +189,7 @@ type slave struct {
 	applier  *apply.Applier
 	receiver *receiver.Receiver
 	fs       deltafile.FS
+	delta    string // of a relay
 	stop     func()
 }
 
@@ -218,18 +230,29 @@ func (s standing) Standing(ctx context.Context, digest bool) (receiver.Standing,
 // start starts krepd; it is stopped by stop or with the test.
 func (s *slave) start() {
 	s.t.Helper()
-	log := logTo(s.t, s.name)
+	if err := s.run(logTo(s.t, s.name)); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(s.stop)
+}
+
+// run opens everything and starts what krepd consists of.
+func (s *slave) run(log zerolog.Logger) error {
+	ctx, cancel := context.WithCancel(context.Background())
 	path := filepath.Join(s.dir, "db.sqlite")
-	db, err := kdb.Open(s.t.Context(), path, kdb.Options{})
-	if os.IsNotExist(err) || err != nil && db == nil {
-		db, err = kdb.InitSlave(s.t.Context(), path, realmName, kdb.Options{})
+	o := kdb.Options{DeltaFile: s.delta}
+	db, err := kdb.Open(ctx, path, o)
+	if errors.Is(err, kdb.ErrNoDatabase) {
+		db, err = kdb.InitSlave(ctx, path, realmName, o)
 	}
 	if err != nil {
-		s.t.Fatal(err)
+		cancel()
+		return err
 	}
 	s.db = db
 	if s.spool, err = spool.Open(filepath.Join(s.dir, "spool"), s.fs); err != nil {
-		s.t.Fatal(err)
+		cancel()
+		return err
 	}
 	s.applier = apply.New(db, s.spool, log)
 	s.receiver = receiver.New(receiver.Options{Realm: realmName, Spool: s.spool, Applier: standing{s.applier, db},
@@ -237,9 +260,9 @@ func (s *slave) start() {
 	server := &stream.Server{Handle: s.receiver.Handle, Log: log, Acceptor: s.realm.Acceptor(s.id, s.allow...)}
 	ln, err := net.Listen("tcp", s.addr)
 	if err != nil {
-		s.t.Fatal(err)
+		cancel()
+		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = s.applier.Run(ctx) })
 	wg.Go(func() { _ = server.Serve(ctx, ln) })
@@ -249,7 +272,7 @@ func (s *slave) start() {
 		_ = s.spool.Close()
 		_ = db.Close()
 	})
-	s.t.Cleanup(s.stop)
+	return nil
 }
 
 // reaches waits until the slave has applied a state.
@@ -318,3 +341,5 @@ func equal(m *master, slaves ...*slave) {
 		}
 	}
 }
+
+func asFormat(err error, fe **deltafile.FormatError) bool { return errors.As(err, fe) }

@@ -37,6 +37,13 @@ func (r *Realm) Key(service string) *krbcrypto.Key {
 	return k
 }
 
+// SetKey sets the key of a service, for a realm that is shared by several processes.
+func (r *Realm) SetKey(service string, k *krbcrypto.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keys[service] = k
+}
+
 // Rotate gives a service a new key.
 func (r *Realm) Rotate(service string) {
 	r.mu.Lock()
