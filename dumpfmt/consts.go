@@ -23,6 +23,42 @@ const (
 	AttrLockdownKeys        uint32 = 0x00800000 // +lockdown_keys
 )
 
+// attrNames are MIT's names of the attribute bits, lowest bit first.
+var attrNames = []struct {
+	bit  uint32
+	name string
+}{
+	{AttrDisallowPostdated, "DISALLOW_POSTDATED"},
+	{AttrDisallowForwardable, "DISALLOW_FORWARDABLE"},
+	{AttrDisallowTGTBased, "DISALLOW_TGT_BASED"},
+	{AttrDisallowRenewable, "DISALLOW_RENEWABLE"},
+	{AttrDisallowProxiable, "DISALLOW_PROXIABLE"},
+	{AttrDisallowDupSkey, "DISALLOW_DUP_SKEY"},
+	{AttrDisallowAllTix, "DISALLOW_ALL_TIX"},
+	{AttrRequiresPreAuth, "REQUIRES_PRE_AUTH"},
+	{AttrRequiresHWAuth, "REQUIRES_HW_AUTH"},
+	{AttrRequiresPwChange, "REQUIRES_PWCHANGE"},
+	{AttrDisallowSvr, "DISALLOW_SVR"},
+	{AttrPwChangeService, "PWCHANGE_SERVICE"},
+	{AttrSupportDESMD5, "SUPPORT_DESMD5"},
+	{AttrNewPrinc, "NEW_PRINC"},
+	{AttrOKAsDelegate, "OK_AS_DELEGATE"},
+	{AttrOKToAuthAsDelegate, "OK_TO_AUTH_AS_DELEGATE"},
+	{AttrNoAuthDataRequired, "NO_AUTH_DATA_REQUIRED"},
+	{AttrLockdownKeys, "LOCKDOWN_KEYS"},
+}
+
+// AttrName returns MIT's name of one attribute bit, as tabdump and getprinc print it, and "" for
+// a bit without one.
+func AttrName(bit uint32) string {
+	for _, a := range attrNames {
+		if a.bit == bit {
+			return a.name
+		}
+	}
+	return ""
+}
+
 // Types of tagged data (MIT krb5 src/include/kdb.h). kadmin clients may set types from
 // 256 on only.
 const (

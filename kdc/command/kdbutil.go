@@ -26,6 +26,7 @@ const kdbUtilUsage = `Usage: kdb5_util [-r realm] [-d dbname] [-k mkeytype] [-kv
 	dump    [-b7|-r13|-r18] [-verbose] [-rev] [-recurse]
 	        [filename [princs...]]
 	load    [-b7|-r13|-r18] [-hash] [-verbose] [-update] filename
+	tabdump [-H] [-c] [-e] [-n] [-o outfile] dumptype
 
 where,
 	[-x db_args]* - any number of database specific arguments.
@@ -57,6 +58,7 @@ var kdbCommands = map[string]struct {
 	"stash":   {(*kdbUtil).stash, true},
 	"dump":    {(*kdbUtil).dump, true},
 	"load":    {(*kdbUtil).load, false},
+	"tabdump": {(*kdbUtil).tabdump, true},
 }
 
 // KDBUtil is kdb5_util. args are without the program's name; the exit status is returned: the
