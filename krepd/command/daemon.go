@@ -154,7 +154,11 @@ func openDatabase(ctx context.Context, s *settings, log zerolog.Logger) (*kdb.DB
 		_ = db.Close()
 		return nil, fmt.Errorf("database %q is of realm %q, not %q", s.realm.Database, db.Realm(), s.realm.Name)
 	}
-	if _, err := db.Apply(ctx, nil); errors.Is(err, kdb.ErrMaster) {
+	replica, err := db.Replica(ctx)
+	if err == nil && !replica {
+		err = fmt.Errorf("database %q: %w", s.realm.Database, kdb.ErrMaster)
+	}
+	if err != nil {
 		_ = db.Close()
 		return nil, err
 	}
