@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -23,7 +24,7 @@ type demo struct {
 	results []result
 }
 
-func newDemo(bin, fixture string) (*demo, error) {
+func newDemo(bin, fixture string, stdout io.Writer) (*demo, error) {
 	f, err := testrealm.ReadFixture(fixture)
 	if err != nil {
 		return nil, err
@@ -33,19 +34,17 @@ func newDemo(bin, fixture string) (*demo, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &demo{out: output{os.Stdout}, began: time.Now(), realm: r, fixture: f, user: "anna.albers"}
+	d := &demo{out: output{stdout}, began: time.Now(), realm: r, fixture: f, user: "anna.albers"}
 	return d, nil
 }
 
-func (d *demo) close() {
+func (d *demo) close() error {
 	for _, w := range append([]*testrealm.Watch{d.master}, d.slaves...) {
 		if w != nil {
 			w.Close()
 		}
 	}
-	if err := d.realm.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, "demo:", err)
-	}
+	return d.realm.Close()
 }
 
 // show runs the steps in order; the first that does not hold ends it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,18 +21,23 @@ func main() {
 	bin := flag.String("bin", "bin", "directory of kdc, krep and krepd")
 	fixture := flag.String("fixture", "tests/testdata/realm", "directory of the MIT realm to load")
 	flag.Parse()
-	os.Exit(run(*bin, *fixture))
-}
-
-func run(bin, fixture string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	d, err := newDemo(bin, fixture)
+	os.Exit(run(ctx, *bin, *fixture, os.Stdout, os.Stderr))
+}
+
+// run is the whole program; it returns the exit status.
+func run(ctx context.Context, bin, fixture string, stdout, stderr io.Writer) int {
+	d, err := newDemo(bin, fixture, stdout)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "demo:", err)
+		fmt.Fprintln(stderr, "demo:", err)
 		return 1
 	}
-	defer d.close()
+	defer func() {
+		if err := d.close(); err != nil {
+			fmt.Fprintln(stderr, "demo:", err)
+		}
+	}()
 
 	show, cancel := context.WithTimeout(ctx, showTimeout)
 	defer cancel()
@@ -41,7 +47,7 @@ func run(bin, fixture string) int {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted")
 		}
-		fmt.Fprintf(os.Stderr, "\nFAILED: %v\n\n%s", err, d.realm.Logs())
+		fmt.Fprintf(stderr, "\nFAILED: %v\n\n%s", err, d.realm.Logs())
 		return 1
 	}
 	if once() {
@@ -49,7 +55,7 @@ func run(bin, fixture string) int {
 	}
 	d.out.usage(d)
 	<-ctx.Done()
-	fmt.Println("\nstopping everything, removing", d.realm.Dir)
+	fmt.Fprintln(stdout, "\nstopping everything, removing", d.realm.Dir)
 	return 0
 }
 

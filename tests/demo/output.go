@@ -31,9 +31,9 @@ func (o output) note(format string, args ...any) {
 
 // columns prints one row of a small table inside a step.
 func (o output) columns(first string, rest ...string) {
-	fmt.Fprintf(o.w, "   %-34s", first)
+	fmt.Fprintf(o.w, "   %-50s", first)
 	for _, r := range rest {
-		fmt.Fprintf(o.w, " %12s", r)
+		fmt.Fprintf(o.w, " %9s", r)
 	}
 	fmt.Fprintln(o.w)
 }

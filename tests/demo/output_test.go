@@ -19,29 +19,8 @@ func TestTableNamesFailure(t *testing.T) {
 
 const (
 	bob      = "princ\t38\t15\t0\t0\t0\tbob@EXAMPLE.ORG\t128\t0\t0\t0\t0\t0\t0\t0\t-1;\n"
-	bobLogin = "princ\t38\t15\t0\t0\t0\tbob@EXAMPLE.ORG\t128\t0\t0\t0\t0\t1717682400\t0\t0\t-1;\n"
 	bobOther = "princ\t38\t15\t0\t0\t0\tbob@EXAMPLE.ORG\t0\t0\t0\t0\t0\t0\t0\t0\t-1;\n"
 )
-
-func TestSameButLocal(t *testing.T) {
-	const header = "kdb5_util load_dump version 7\n"
-	for _, c := range []struct {
-		name, a, b string
-		same       bool
-	}{
-		{"equal", header + bob, header + bob, true},
-		{"another login", header + bob, header + bobLogin, true},
-		{"other attributes", header + bob, header + bobOther, false},
-		{"a line more", header + bob, header + bob + bob, false},
-		{"a line less", header + bob + bob, header + bob, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if err := sameButLocal([]byte(c.a), []byte(c.b)); (err == nil) != c.same {
-				t.Errorf("sameButLocal: %v, want same %v", err, c.same)
-			}
-		})
-	}
-}
 
 func TestFirstDifferenceNamesNoKeys(t *testing.T) {
 	got := firstDifference([]byte(bob), []byte(bobOther))

@@ -138,14 +138,14 @@ func TestStrangers(t *testing.T) {
 				t.Errorf("garbage %d was answered with %q", i, answer[:n])
 			}
 		}
-		check(t, x.krepds[0].WaitLog(ctx, "refused"))
+		says(ctx, t, x.krepds[0], "refused")
 	})
 
 	t.Run("a peer with the wrong ticket", func(t *testing.T) {
 		thief := must(x.AddHost("thief"))(t)
 		check(t, x.MakeKeytab(ctx, thief))
 		second(ctx, t, x, thief, thief.Keytab)
-		check(t, x.krepds[0].WaitLog(ctx, thief.Principal()))
+		says(ctx, t, x.krepds[0], thief.Principal())
 	})
 
 	t.Run("a slave that is not on the list", func(t *testing.T) {
@@ -154,7 +154,7 @@ func TestStrangers(t *testing.T) {
 		// It listens where the list says slave1 listens; it cannot open slave1's tickets.
 		x.krepds[0].Kill()
 		krepd := must(stranger.Start(ctx, "krepd", "-r", testrealm.RealmName, "-listen", fmt.Sprintf("127.0.0.1:%d", slave.KrepdPort)))(t)
-		check(t, krepd.WaitLog(ctx, "refused"))
+		says(ctx, t, krepd, "refused")
 		if state, _, err := stranger.State(ctx); err == nil && !state.IsZero() {
 			t.Errorf("the stranger was given %v", state)
 		}
@@ -176,6 +176,6 @@ func second(ctx context.Context, t *testing.T, x *replicating, h *testrealm.Host
 	check(t, testrealm.CopyFile(list, x.Master.SlaveList))
 	p := must(x.Master.Start(ctx, "krep", "-r", testrealm.RealmName, "-delta", copied, "-slaves", list,
 		"-keytab", keytab, "-control", dumpFile(h, "control2")))(t)
-	check(t, p.WaitLog(ctx, "refused"))
+	says(ctx, t, p, "stream lost")
 	p.Kill()
 }

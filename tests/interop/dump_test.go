@@ -129,8 +129,8 @@ func moveOut(ctx context.Context, t *testing.T, r *testrealm.Realm) {
 	for name := range strings.Lines(policies) {
 		script.WriteString("getpol " + name + "getpol -terse " + name)
 	}
-	theirs := queries(ctx, t, r, must(testrealm.Stock("kadmin.local"))(t), script.String())
-	mine := queries(ctx, t, r, "kdc", script.String())
+	theirs := queries(ctx, t, r.Master, must(testrealm.Stock("kadmin.local"))(t), script.String())
+	mine := queries(ctx, t, r.Master, "kdc", script.String())
 	if mine != theirs {
 		t.Errorf("getprinc and getpol differ: %s", lineDiff(mine, theirs))
 	}
@@ -138,13 +138,13 @@ func moveOut(ctx context.Context, t *testing.T, r *testrealm.Realm) {
 
 // queries feeds commands to a kadmin.local and returns its answers. Debian's echoes prompt and
 // command when its input is no terminal; those lines are dropped.
-func queries(ctx context.Context, t *testing.T, r *testrealm.Realm, program, script string) string {
+func queries(ctx context.Context, t *testing.T, h *testrealm.Host, program, script string) string {
 	t.Helper()
 	args := []string{"-r", testrealm.RealmName}
 	if program == "kdc" {
 		args = append([]string{"kadmin.local"}, args...)
 	}
-	result, err := r.Master.Run(ctx, script, program, args...)
+	result, err := h.Run(ctx, script, program, args...)
 	out := succeeds(t, result, err)
 	var b strings.Builder
 	for line := range strings.Lines(out) {

@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -29,7 +30,7 @@ func TestLogins(t *testing.T) {
 		{"salt onlyrealm", "salt-onlyrealm", testrealm.UDP, "host/h03.example.org"},
 		{"salt special", "salt-special", testrealm.UDP, "host/h03.example.org"},
 		{"renamed", "renamed", testrealm.UDP, "host/h03.example.org"},
-		{"no preauthentication", "lax", testrealm.UDP, "host/h03.example.org"},
+		{"no preauthentication", "lax", testrealm.UDP, "web/gate.example.org"},
 		{"maximum password life", "centenarian", testrealm.UDP, "host/h03.example.org"},
 		{"unlocked", "forgiven", testrealm.UDP, "host/h03.example.org"},
 		{"two failures before", "warned", testrealm.UDP, "host/h03.example.org"},
@@ -52,18 +53,18 @@ func TestLogins(t *testing.T) {
 			if !strings.HasPrefix(out, c.service+"@"+testrealm.RealmName+": kvno = ") {
 				t.Errorf("kvno said %q", out)
 			}
+			trace := string(readFile(t, client.Trace))
+			if tcp := strings.Contains(trace, "TCP request"); tcp != (c.transport == testrealm.TCP) ||
+				tcp == strings.Contains(trace, "UDP request") {
+				t.Errorf("asked for %s, the client's trace:\n%s", c.transport, trace)
+			}
 		})
 	}
 }
 
 // TestRefusedLogins: what MIT's KDC refuses, ours refuses, and the stock client says the same of both.
 func TestRefusedLogins(t *testing.T) {
-	ctx, r, f := newLoadedRealm(t)
-	mit := must(r.AddHost("mit"))(t)
-	check(t, testrealm.CopyFile(mit.Stash, f.Stash))
-	stock(ctx, t, mit, "kdb5_util", "load", f.Dump)
-	must(mit.Start(ctx, "krb5kdc", "-n", "-r", testrealm.RealmName))(t)
-	must(r.Master.StartKDC(ctx))(t)
+	ctx, _, our, mit := newPair(t)
 	for _, c := range []struct{ name, user, password, service, want string }{
 		{"wrong password", "anna.albers", "nonsense", "", "Password incorrect"},
 		{"previous password", "anna.albers", "anna-of-albers-24", "", "Password incorrect"},
@@ -77,11 +78,12 @@ func TestRefusedLogins(t *testing.T) {
 		{"unknown service", "anna.albers", "third-Word-3", "host/nowhere.example.org", "not found in Kerberos database"},
 		{"not a server", "anna.albers", "third-Word-3", "noserver", ""},
 		{"disabled service", "anna.albers", "third-Word-3", "disabled", ""},
+		{"no preauthentication, but the service wants it", "lax", "without-preauth", "host/h03.example.org", "NO PREAUTH"},
 		{"no keys", "keyless", "nonsense", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var said [2]string
-			for i, h := range []*testrealm.Host{r.Master, mit} {
+			for i, h := range []*pairHost{our, mit} {
 				client := must(h.NewClient(strings.ReplaceAll("no-"+c.name, " ", "-"), testrealm.UDP))(t)
 				result, err := client.Kinit(ctx, c.user, c.password)
 				check(t, err)
@@ -99,6 +101,45 @@ func TestRefusedLogins(t *testing.T) {
 				t.Errorf("ours: %q\nMIT's: %q\nwanted: %q", said[0], said[1], c.want)
 			}
 		})
+	}
+}
+
+// TestLockout: the same row of wrong and right passwords, the same counters, the same lock.
+func TestLockout(t *testing.T) {
+	ctx, f, our, mit := newPair(t)
+	var said [2]string
+	for i, h := range []*pairHost{our, mit} {
+		client := must(h.NewClient("lockout", testrealm.UDP))(t)
+		for _, try := range []struct {
+			user  string
+			right bool
+		}{
+			{"warned", false}, {"warned", true}, {"warned", false}, // the right one sets the count to 0
+			{"forgiven", false}, {"forgiven", false}, {"forgiven", false}, {"forgiven", false}, {"forgiven", false},
+			{"forgiven", true}, // locked by now
+			{"out", true},
+		} {
+			password := "nonsense"
+			if try.right {
+				password = must(f.Entry(try.user))(t).Password
+			}
+			result, err := client.Kinit(ctx, try.user, password)
+			check(t, err)
+			said[i] += fmt.Sprintf("%s %v: %d %s", try.user, try.right, result.Status, result.Stderr)
+		}
+		h.kdc.Stop() // ours writes counters down in batches, and what is left when it ends
+		out := queries(ctx, t, h.Host, h.kadmin, "getprinc -terse warned\ngetprinc -terse forgiven\ngetprinc -terse out\n")
+		for line := range strings.Lines(out) {
+			fields := strings.Split(line, "\t")
+			if len(fields) < 15 {
+				t.Fatalf("%s: getprinc -terse said %q", h.Name, line)
+			}
+			// Last success and last failure are moments of this test: only whether there was one.
+			said[i] += fmt.Sprintf("%s %v %v %s\n", fields[0], fields[12] != "0", fields[13] != "0", fields[14])
+		}
+	}
+	if said[0] != said[1] {
+		t.Errorf("ours:\n%sMIT's:\n%s", said[0], said[1])
 	}
 }
 

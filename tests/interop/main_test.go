@@ -43,15 +43,24 @@ func testMain(m *testing.M) int {
 // testTimeout bounds one test with its subtests.
 const testTimeout = 3 * time.Minute
 
+// waitTimeout bounds one wait, for a serial or a line: what is waited for takes milliseconds.
+const waitTimeout = 30 * time.Second
+
 // newRealm lays out a realm that ends with the test; a failed test prints what the processes wrote.
 func newRealm(t *testing.T, slaves ...string) (context.Context, *testrealm.Realm) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
-	t.Cleanup(cancel)
 	if slaves == nil {
 		slaves = []string{}
 	}
-	r, err := testrealm.New(testrealm.Options{Bin: bin, Slaves: slaves})
+	return newRealmWith(t, testrealm.Options{Slaves: slaves})
+}
+
+func newRealmWith(t *testing.T, o testrealm.Options) (context.Context, *testrealm.Realm) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+	t.Cleanup(cancel)
+	o.Bin = bin
+	r, err := testrealm.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +82,28 @@ func newLoadedRealm(t *testing.T, slaves ...string) (context.Context, *testrealm
 	f := fixture(t)
 	check(t, r.LoadFixture(ctx, f))
 	return ctx, r, f
+}
+
+// newPair is the fixture under our KDC on the master and under MIT's on another host, both
+// counting logins.
+func newPair(t *testing.T) (ctx context.Context, f *testrealm.Fixture, our, mit *pairHost) {
+	t.Helper()
+	ctx, r := newRealmWith(t, testrealm.Options{Slaves: []string{}, CountLogins: true})
+	f = fixture(t)
+	check(t, r.LoadFixture(ctx, f))
+	our = &pairHost{r.Master, must(r.Master.StartKDC(ctx))(t), "kdc"}
+	h := must(r.AddHost("mit"))(t)
+	check(t, testrealm.CopyFile(h.Stash, f.Stash))
+	stock(ctx, t, h, "kdb5_util", "load", f.Dump)
+	kdc := must(h.Start(ctx, "krb5kdc", "-n", "-r", testrealm.RealmName))(t)
+	return ctx, f, our, &pairHost{h, kdc, must(testrealm.Stock("kadmin.local"))(t)}
+}
+
+// pairHost is one side of a comparison: a host, the KDC that runs on it, its kadmin.local.
+type pairHost struct {
+	*testrealm.Host
+	kdc    *testrealm.Process
+	kadmin string
 }
 
 func fixture(t *testing.T) *testrealm.Fixture {
@@ -174,6 +205,14 @@ func stock(ctx context.Context, t *testing.T, h *testrealm.Host, program string,
 // ours runs one of our kdc's programs under its MIT name.
 func ours(ctx context.Context, h *testrealm.Host, program string, args ...string) (testrealm.Result, error) {
 	return h.Run(ctx, "", "kdc", append([]string{program, "-r", testrealm.RealmName}, args...)...)
+}
+
+// says waits until a process has written text.
+func says(ctx context.Context, t *testing.T, p *testrealm.Process, text string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
+	defer cancel()
+	check(t, p.WaitLog(ctx, text))
 }
 
 // dial opens a TCP connection to a loopback port.

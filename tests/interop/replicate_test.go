@@ -39,6 +39,8 @@ func startReplicating(t *testing.T, slaves ...string) (context.Context, *replica
 func (x *replicating) caughtUp(ctx context.Context, t *testing.T) {
 	t.Helper()
 	want := current(ctx, t, x.Master)
+	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
+	defer cancel()
 	for _, w := range x.watches {
 		must(w.Reached(ctx, want))(t)
 	}

@@ -189,7 +189,8 @@ type slave struct {
 	applier  *apply.Applier
 	receiver *receiver.Receiver
 	fs       deltafile.FS
-	delta    string // of a relay
+	delta    string       // of a relay
+	held     net.Listener // keeps the port until the first start
 	stop     func()
 }
 
@@ -199,8 +200,8 @@ func newSlave(t *testing.T, realm *streamtest.Realm, name string) *slave {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &slave{t: t, name: name, id: slaveID(name), dir: t.TempDir(), realm: realm, addr: ln.Addr().String(), allow: []string{masterID}}
-	_ = ln.Close()
+	s := &slave{t: t, name: name, id: slaveID(name), dir: t.TempDir(), realm: realm, addr: ln.Addr().String(), allow: []string{masterID}, held: ln}
+	t.Cleanup(func() { _ = ln.Close() })
 	if err := os.Chmod(s.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -258,6 +259,7 @@ func (s *slave) run(log zerolog.Logger) error {
 	s.receiver = receiver.New(receiver.Options{Realm: realmName, Spool: s.spool, Applier: standing{s.applier, db},
 		Log: log, Heartbeat: 200 * time.Millisecond})
 	server := &stream.Server{Handle: s.receiver.Handle, Log: log, Acceptor: s.realm.Acceptor(s.id, s.allow...)}
+	s.release()
 	ln, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		cancel()
@@ -273,6 +275,13 @@ func (s *slave) run(log zerolog.Logger) error {
 		_ = db.Close()
 	})
 	return nil
+}
+
+// release lets go of the port.
+func (s *slave) release() {
+	if s.held != nil {
+		_ = s.held.Close()
+	}
 }
 
 // reaches waits until the slave has applied a state.

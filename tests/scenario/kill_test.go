@@ -35,6 +35,7 @@ func newProcess(t *testing.T, realm *streamtest.Realm) *process {
 // start starts the slave and waits until it listens.
 func (p *process) start() {
 	p.t.Helper()
+	p.s.release()
 	exe, err := os.Executable()
 	if err != nil {
 		p.t.Fatal(err)

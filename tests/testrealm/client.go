@@ -11,15 +11,17 @@ import (
 // Client is somebody at a workstation: a krb5.conf that knows one KDC, and a credential cache of
 // his own. It uses the stock programs.
 type Client struct {
+	Dir   string
+	Trace string // file with what the stock library traced
+
 	host *Host
 	env  []string
-	Dir  string
 }
 
 // Transport says how a Client talks to the KDC.
 type Transport string
 
-// UDP first, as the stock client does by itself, or TCP only.
+// UDP first, as the stock client does by itself, or TCP first.
 const (
 	UDP Transport = "udp"
 	TCP Transport = "tcp"
@@ -31,19 +33,18 @@ func (h *Host) NewClient(name string, transport Transport) (*Client, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	kdc, limit := fmt.Sprintf("127.0.0.1:%d", h.KDCPort), 1465
+	conf := fmt.Sprintf(krb5Conf, RealmName, RealmName, h.KDCPort)
 	if transport == TCP {
-		kdc, limit = "tcp/"+kdc, 1
+		conf = strings.Replace(conf, "[libdefaults]", "[libdefaults]\n    udp_preference_limit = 1", 1)
 	}
-	conf := strings.NewReplacer(fmt.Sprintf("kdc = 127.0.0.1:%d", h.KDCPort), "kdc = "+kdc,
-		"[libdefaults]", fmt.Sprintf("[libdefaults]\n    udp_preference_limit = %d", limit)).
-		Replace(fmt.Sprintf(krb5Conf, RealmName, RealmName, h.KDCPort))
 	file := filepath.Join(dir, "krb5.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		return nil, err
 	}
 	env := append(h.Env(), "KRB5_CONFIG="+file, "KRB5CCNAME=FILE:"+filepath.Join(dir, "ccache"))
-	return &Client{host: h, env: env, Dir: dir}, nil
+	c := &Client{host: h, Dir: dir, Trace: filepath.Join(dir, "trace")}
+	c.env = append(env, "KRB5_TRACE="+c.Trace)
+	return c, nil
 }
 
 // Run runs a stock client program with this client's environment.

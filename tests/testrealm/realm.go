@@ -18,6 +18,11 @@ type Options struct {
 	Bin    string   // directory of kdc, krep, krepd
 	Slaves []string // host names; nil means slave1 and slave2
 	Keep   bool     // Close leaves the directory
+
+	// CountLogins lets the KDCs write down successful and failed logins, as they do without a
+	// setting. Each counts for itself, so dumps of master and slaves then differ in three fields
+	// of whoever logged in; without it they are the same to the byte.
+	CountLogins bool
 }
 
 // Realm is one throw-away realm.
@@ -28,6 +33,7 @@ type Realm struct {
 	Slaves []*Host
 
 	keep      bool
+	count     bool
 	hosts     []*Host
 	processes []*Process
 }
@@ -48,7 +54,7 @@ func New(o Options) (*Realm, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Realm{Dir: dir, Bin: bin, keep: o.Keep}
+	r := &Realm{Dir: dir, Bin: bin, keep: o.Keep, count: o.CountLogins}
 	names := o.Slaves
 	if names == nil {
 		names = []string{"slave1", "slave2"}
@@ -167,6 +173,14 @@ const krb5Conf = `[libdefaults]
     }
 `
 
+// dbModules takes the realm.
+const dbModules = `[dbmodules]
+    %s = {
+        disable_last_success = true
+        disable_lockout = true
+    }
+`
+
 func (h *Host) kdcConf() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `[realms]
@@ -191,6 +205,9 @@ func (h *Host) kdcConf() string {
 			h.KrepdPort, h.Spool, RealmName)
 	}
 	b.WriteString("    }\n")
+	if !h.realm.count {
+		fmt.Fprintf(&b, dbModules, RealmName)
+	}
 	return b.String()
 }
 
