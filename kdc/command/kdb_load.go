@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"syscall"
 
 	"krealm/dumpfmt"
 	"krealm/kdc/kdb"
@@ -81,13 +83,15 @@ func (u *kdbUtil) load(args []string) error {
 	return db.Close()
 }
 
-// cause is an os error without its operation and file.
+// cause is an os error without its operation and file, in the words of the C library, which
+// begin with a capital letter.
 func cause(err error) error {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return err
 	}
-	return err
+	text := errno.Error()
+	return messagef("%s%s", strings.ToUpper(text[:1]), text[1:])
 }
 
 // checkHeader refuses a file that is no dump, or of a version that was not asked for, before a

@@ -8,31 +8,6 @@ import (
 	"krealm/internal/krbcrypto"
 )
 
-// attributeNames are MIT's names of the bits, as getprinc and tabdump print them, in order.
-var attributeNames = []struct {
-	bit  uint32
-	name string
-}{
-	{dumpfmt.AttrDisallowPostdated, "DISALLOW_POSTDATED"},
-	{dumpfmt.AttrDisallowForwardable, "DISALLOW_FORWARDABLE"},
-	{dumpfmt.AttrDisallowTGTBased, "DISALLOW_TGT_BASED"},
-	{dumpfmt.AttrDisallowRenewable, "DISALLOW_RENEWABLE"},
-	{dumpfmt.AttrDisallowProxiable, "DISALLOW_PROXIABLE"},
-	{dumpfmt.AttrDisallowDupSkey, "DISALLOW_DUP_SKEY"},
-	{dumpfmt.AttrDisallowAllTix, "DISALLOW_ALL_TIX"},
-	{dumpfmt.AttrRequiresPreAuth, "REQUIRES_PRE_AUTH"},
-	{dumpfmt.AttrRequiresHWAuth, "REQUIRES_HW_AUTH"},
-	{dumpfmt.AttrRequiresPwChange, "REQUIRES_PWCHANGE"},
-	{dumpfmt.AttrDisallowSvr, "DISALLOW_SVR"},
-	{dumpfmt.AttrPwChangeService, "PWCHANGE_SERVICE"},
-	{dumpfmt.AttrSupportDESMD5, "SUPPORT_DESMD5"},
-	{dumpfmt.AttrNewPrinc, "NEW_PRINC"},
-	{dumpfmt.AttrOKAsDelegate, "OK_AS_DELEGATE"},
-	{dumpfmt.AttrOKToAuthAsDelegate, "OK_TO_AUTH_AS_DELEGATE"},
-	{dumpfmt.AttrNoAuthDataRequired, "NO_AUTH_DATA_REQUIRED"},
-	{dumpfmt.AttrLockdownKeys, "LOCKDOWN_KEYS"},
-}
-
 // attributes lists the names of the bits that are set, in bit order, with a blank before each;
 // bits without a name are numbers.
 func attributes(attrs uint32) string {
@@ -42,11 +17,9 @@ func attributes(attrs uint32) string {
 		if attrs&bit == 0 {
 			continue
 		}
-		name := fmt.Sprintf("0x%08x", bit)
-		for _, a := range attributeNames {
-			if a.bit == bit {
-				name = a.name
-			}
+		name := dumpfmt.AttrName(bit)
+		if name == "" {
+			name = fmt.Sprintf("0x%08x", bit)
 		}
 		b.WriteString(" " + name)
 	}
