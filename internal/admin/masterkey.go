@@ -11,6 +11,7 @@ import (
 	"krealm/deltafile"
 	"krealm/dumpfmt"
 	"krealm/internal/krbcrypto"
+	"krealm/internal/realmconf"
 	"krealm/kdc/kdb"
 	"krealm/kdc/mkey"
 )
@@ -255,4 +256,36 @@ func (c *change) usedSince(ctx context.Context, seen deltafile.State, ring *mkey
 		}
 	}
 	return used, nil
+}
+
+// AddRandomKeys gives an entry random keys, one version above the highest, and keeps those of
+// that one as the only others, as MIT's kdb5_util ark does. Policies are not asked. ErrUnkPrinc;
+// ErrProtected for K/M and kadmin/history.
+func (a *Admin) AddRandomKeys(ctx context.Context, name string, salts []realmconf.KeySalt) error {
+	if a.isMaster(name) || name == a.historyName() {
+		return fmt.Errorf("%w", ErrProtected)
+	}
+	k := Keys{KeySalts: salts, KeepOld: true}
+	maker, err := a.newMaker(name, k)
+	if err != nil {
+		return err
+	}
+	return a.update(ctx, a.principalName("kdb5_util"), func(c *change) error {
+		p, err := c.principal(name)
+		if err != nil {
+			return err
+		}
+		ring, err := c.masterRing()
+		if err != nil {
+			return err
+		}
+		current := p.CurrentKvno()
+		p.Keys = slices.DeleteFunc(p.Keys, func(k dumpfmt.Key) bool { return k.Kvno != current })
+		if err := c.setKeys(p, ring, maker, nil, k, dumpfmt.MaxKvnoNext(p)); err != nil {
+			return err
+		}
+		p.SetLastPwdChange(c.now)
+		p.SetModPrinc(c.now, c.by)
+		return c.tx.PutPrincipal(p)
+	})
 }

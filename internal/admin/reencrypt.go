@@ -56,7 +56,7 @@ const (
 // entry that names the active version but was sealed by another is mended.
 //
 // Each entry is a changeset of its own, and many short transactions do the work: other writers
-// get their turn in between, and after a kill the entries done are done (invariant K5). An entry
+// get their turn in between, and after a kill the entries done are done (invariant M5). An entry
 // that is changed meanwhile by someone else is taken as it is then.
 func (a *Admin) Reencrypt(ctx context.Context, o Reencryption) (Reencrypted, error) {
 	g, err := compileGlob(o.Pattern, true)

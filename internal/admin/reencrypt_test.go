@@ -83,7 +83,7 @@ func (h *house) sameKeys(want map[string]string) {
 	}
 }
 
-// TestReencryptKilled (invariant K5) kills a process that seals 3000 entries anew, after a while
+// TestReencryptKilled (invariant M5) kills a process that seals 3000 entries anew, after a while
 // each time, until one of them gets through.
 func TestReencryptKilled(t *testing.T) {
 	h := newHouse(t)

@@ -22,12 +22,14 @@ var dumpVersions = map[string]dumpfmt.Version{"-b7": 4, "-r13": 5, "-r18": 6}
 type dumpArgs struct {
 	kdb.DumpOptions
 	verbose bool
-	file    string // "" for standard output
+	file    string     // "" for standard output
+	convert *converter // -mkey_convert
 	exprs   []*regexp.Regexp
 }
 
 func (u *kdbUtil) parseDump(args []string) (dumpArgs, error) {
 	var a dumpArgs
+	convert, newKey := false, ""
 	for ; len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-'; args = args[1:] {
 		opt := args[0]
 		version, ok := dumpVersions[opt]
@@ -45,8 +47,11 @@ func (u *kdbUtil) parseDump(args []string) (dumpArgs, error) {
 		case opt == "-i" || opt == "-i0" || opt == "-i1":
 			u.errorf("Iprop not enabled\n")
 			return a, errSilent
-		case opt == "-mkey_convert" || opt == "-new_mkey_file":
-			return a, fmt.Errorf("%s is not supported: load the dump and use add_mkey, use_mkey and update_princ_encryption there", opt)
+		case opt == "-mkey_convert":
+			convert = true
+		case opt == "-new_mkey_file" && len(args) > 1:
+			convert, newKey = true, args[1]
+			args = args[1:]
 		default:
 			return a, errUsage
 		}
@@ -63,6 +68,12 @@ func (u *kdbUtil) parseDump(args []string) (dumpArgs, error) {
 			return a, fmt.Errorf("regular expression error: %w", err)
 		}
 		a.exprs = append(a.exprs, re)
+	}
+	if convert {
+		var err error
+		if a.convert, err = u.newConverter(newKey); err != nil {
+			return a, err
+		}
 	}
 	return a, nil
 }
@@ -92,7 +103,7 @@ func (u *kdbUtil) dump(args []string) error {
 	}
 	defer done.end()
 	if a.file == "" {
-		if _, err := u.db.Dump(u.ctx, u.out, a.DumpOptions); err != nil {
+		if err := u.write(u.out, a); err != nil {
 			return fmt.Errorf("%w performing dump", err)
 		}
 		return u.out.Flush()
@@ -143,7 +154,7 @@ func (u *kdbUtil) dumpFile(a dumpArgs) (err error) {
 
 func (u *kdbUtil) writeDump(f *os.File, a dumpArgs) error {
 	w := bufio.NewWriterSize(f, 1<<16)
-	_, err := u.db.Dump(u.ctx, w, a.DumpOptions)
+	err := u.write(w, a)
 	if err == nil {
 		err = w.Flush()
 	}
@@ -151,4 +162,12 @@ func (u *kdbUtil) writeDump(f *os.File, a dumpArgs) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
+}
+
+func (u *kdbUtil) write(w io.Writer, a dumpArgs) error {
+	if a.convert != nil {
+		return u.writeConverted(w, a)
+	}
+	_, err := u.db.Dump(u.ctx, w, a.DumpOptions)
+	return err
 }

@@ -23,9 +23,16 @@ const kdbUtilUsage = `Usage: kdb5_util [-r realm] [-d dbname] [-k mkeytype] [-kv
 	create  [-s]
 	destroy [-f]
 	stash   [-f keyfile]
-	dump    [-b7|-r13|-r18] [-verbose] [-rev] [-recurse]
-	        [filename [princs...]]
+	dump    [-b7|-r13|-r18] [-verbose]
+	        [-mkey_convert] [-new_mkey_file mkey_file]
+	        [-rev] [-recurse] [filename [princs...]]
 	load    [-b7|-r13|-r18] [-hash] [-verbose] [-update] filename
+	ark     [-e etype_list] principal
+	add_mkey [-e etype] [-s]
+	use_mkey kvno [time]
+	list_mkeys
+	update_princ_encryption [-f] [-n] [-v] [princ-pattern]
+	purge_mkeys [-f] [-n] [-v]
 	tabdump [-H] [-c] [-e] [-n] [-o outfile] dumptype
 
 where,
@@ -59,6 +66,13 @@ var kdbCommands = map[string]struct {
 	"dump":    {(*kdbUtil).dump, true},
 	"load":    {(*kdbUtil).load, false},
 	"tabdump": {(*kdbUtil).tabdump, true},
+	"ark":     {(*kdbUtil).addRandomKey, true},
+
+	"add_mkey":                {(*kdbUtil).addMasterKey, true},
+	"use_mkey":                {(*kdbUtil).useMasterKey, true},
+	"list_mkeys":              {(*kdbUtil).listMasterKeys, true},
+	"update_princ_encryption": {(*kdbUtil).updateEncryption, true},
+	"purge_mkeys":             {(*kdbUtil).purgeMasterKeys, true},
 }
 
 // KDBUtil is kdb5_util. args are without the program's name; the exit status is returned: the

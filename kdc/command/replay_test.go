@@ -133,6 +133,9 @@ func replay(t *testing.T, suite string, differs map[int]other) {
 	enterReplay(t)
 	then, now := time.Unix(recordedAt[suite], 0), time.Now()
 	for i, s := range steps {
+		if s.Exit < 0 {
+			continue // MIT's program crashed
+		}
 		status, stdout, stderr := run(s.Stdin, s.Argv...)
 		stdout, stderr = normal(stdout, now), normal(stderr, now)
 		same := status == s.Exit && stdout == normal(s.Stdout, then) && stderr == normal(s.Stderr, then)
@@ -182,5 +185,27 @@ func TestReplayKadminLocal(t *testing.T) {
 func TestReplayPolicy(t *testing.T) {
 	replay(t, "policy", map[int]other{
 		59: {"no tickets for kadmin/history", 0, "\t86400\t\"tester/admin@KDBU.TEST\"\tNOW+0d\t64\t2\t1"},
+	})
+}
+
+func TestReplayKDBUtil(t *testing.T) {
+	const (
+		modifier = "ark records who changed the entry"
+		future   = "a version that is to become active again is not purged"
+		names    = "the file is named"
+		aliases  = "aliases are known"
+	)
+	replay(t, "kdb5-util", map[int]other{
+		25: {modifier, 0, "\"kdb5_util@KDBU.TEST\""},
+		46: {future, 0, "All keys in use, nothing purged.\n"},
+		47: {future, 0, "All keys in use, nothing purged.\n"},
+		50: {future, 0, "KVNO: 1,"},
+		52: {future, 0, "K/M@KDBU.TEST\t8388672\t86400\t0\t0\t0\t0\t0\t0\t10\t110\tHEX\t8\t2\t0300\t9\t20\t"},
+		65: {names, 1, "Can not fetch master key (error: stash file: open nosuch: no such file or directory). while reading new master key\n"},
+		74: {future, 0, "K/M@KDBU.TEST\t2\t1\t"},
+		75: {future, 0, "K/M@KDBU.TEST\t2\t1\t"},
+		81: {aliases, 0, "aliasname\ttargetname\n"},
+		82: {future, 0, "K/M@KDBU.TEST,2,1,"},
+		83: {future, 0, "K/M@KDBU.TEST\t2\t1\t"},
 	})
 }

@@ -20,7 +20,7 @@ type Source interface {
 
 // Keeper is the opened master key of a running server. It follows the K/M entry and the stash
 // file: what is sealed by a version that was added, activated or loaded later opens without a
-// restart (invariant K6). It is safe for concurrent use and takes no lock while nothing
+// restart (invariant M6). It is safe for concurrent use and takes no lock while nothing
 // changes.
 //
 // K/M as changed is opened with the keys at hand, which a rollover always allows; if they do
