@@ -15,8 +15,10 @@ import (
 	"krealm/kdc/kdb"
 )
 
-// dumpVersions are the options that choose a version, and how MIT calls it.
-var dumpVersions = map[string]dumpfmt.Version{"-b7": 4, "-r13": 5, "-r18": 6}
+// dumpVersions are the options that choose a version, and how MIT calls it. The iprop forms,
+// which MIT gives only where iprop is enabled, show what replicates and nothing else.
+var dumpVersions = map[string]dumpfmt.Version{"-b7": 4, "-r13": 5, "-r18": 6,
+	"-i0": dumpfmt.Iprop, "-i1": dumpfmt.Ipropx}
 
 // dumpArgs are the arguments of dump.
 type dumpArgs struct {
@@ -44,7 +46,7 @@ func (u *kdbUtil) parseDump(args []string) (dumpArgs, error) {
 		case opt == "-ov":
 			u.errorf("OV dump format not supported\n")
 			return a, errSilent
-		case opt == "-i" || opt == "-i0" || opt == "-i1":
+		case opt == "-i":
 			u.errorf("Iprop not enabled\n")
 			return a, errSilent
 		case opt == "-mkey_convert":
@@ -70,6 +72,9 @@ func (u *kdbUtil) parseDump(args []string) (dumpArgs, error) {
 		a.exprs = append(a.exprs, re)
 	}
 	if convert {
+		if a.Version == dumpfmt.Iprop || a.Version == dumpfmt.Ipropx {
+			return a, errUsage
+		}
 		var err error
 		if a.convert, err = u.newConverter(newKey); err != nil {
 			return a, err

@@ -20,7 +20,7 @@ func (db *DB) Dump(ctx context.Context, w io.Writer, o DumpOptions) (deltafile.S
 	var s deltafile.State
 	err := db.readTx(ctx, func(c *conn, st *state) error {
 		s = st.State
-		d, err := newDumper(w, o)
+		d, err := newDumper(w, o, st.State)
 		if err != nil {
 			return err
 		}
@@ -36,11 +36,20 @@ type dumper struct {
 	lines int64 // written, header not counted
 }
 
-func newDumper(w io.Writer, o DumpOptions) (*dumper, error) {
+// newDumper writes the header. The iprop forms state s in it, as far as their fields reach.
+func newDumper(w io.Writer, o DumpOptions, s deltafile.State) (*dumper, error) {
 	if o.Version == 0 {
 		o.Version = dumpfmt.Current
 	}
-	out, err := dumpfmt.NewWriter(w, o.Version)
+	var out *dumpfmt.Writer
+	var err error
+	switch o.Version {
+	case dumpfmt.Iprop, dumpfmt.Ipropx:
+		at := dumpfmt.IpropHeader{Serial: uint32(s.Serial), Sec: uint32(s.Sec), Usec: uint32(s.Usec)}
+		out, err = dumpfmt.NewIpropWriter(w, o.Version, at)
+	default:
+		out, err = dumpfmt.NewWriter(w, o.Version)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("kdb: dump: %w", err)
 	}
@@ -71,6 +80,9 @@ func (d *dumper) dump(ctx context.Context, c *conn) error {
 }
 
 func (d *dumper) principal(r *rows) (err error) {
+	if d.o.Version == dumpfmt.Iprop || d.o.Version == dumpfmt.Ipropx {
+		return d.raw(r.bytes(1)) // the lockout fields are 0 there, as they are in the row
+	}
 	if d.o.Version == dumpfmt.Version4 { // the only one with other principal lines
 		p, err := parsePrincipal(r.text(0), entry{line: r.bytes(1), lock: lockoutOf(r, 2)})
 		if err != nil {
@@ -85,7 +97,7 @@ func (d *dumper) principal(r *rows) (err error) {
 }
 
 func (d *dumper) policy(r *rows) error {
-	if d.o.Version == dumpfmt.Version7 {
+	if d.o.Version == dumpfmt.Version7 || d.o.Version == dumpfmt.Ipropx {
 		return d.raw(r.bytes(1))
 	}
 	p, err := parsePolicy(r.text(0), entry{line: r.bytes(1)})

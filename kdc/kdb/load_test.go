@@ -248,6 +248,20 @@ func TestDumpOptions(t *testing.T) {
 	i := slices.IndexFunc(all, func(l string) bool { return strings.HasPrefix(l, "policy\t") })
 	princs := all[1:i]
 
+	iprop := lines(dump(t, db, DumpOptions{Version: dumpfmt.Ipropx}))
+	if state, err := db.State(t.Context()); err != nil || iprop[0] != fmt.Sprintf("ipropx 1 %d %d %d\n", state.Serial, state.Sec, state.Usec) {
+		t.Errorf("first line of an iprop dump: %q, state %v, %v", iprop[0], state, err)
+	}
+	for n, l := range iprop[1:] { // the same lines, with the counters of logins 0
+		want := []byte(all[n+1])
+		if stripped, _, err := dumpfmt.SplitLockout(nil, want); err == nil {
+			want = stripped
+		}
+		if l != string(want) {
+			t.Fatalf("line %d of an iprop dump: %.80q, want %.80q", n+2, l, want)
+		}
+	}
+
 	rev := lines(dump(t, db, DumpOptions{Reverse: true}))
 	slices.Reverse(princs)
 	if want := slices.Concat(all[:1], princs, all[i:]); !slices.Equal(rev, want) {

@@ -57,7 +57,7 @@ func (s *Snapshot) fill(ctx context.Context, c *conn, st *state) error {
 	s.state = st.State
 	room := io.NewOffsetWriter(s.f, deltafile.FullRoom)
 	out := bufio.NewWriterSize(room, 256<<10)
-	d, err := newDumper(out, DumpOptions{})
+	d, err := newDumper(out, DumpOptions{}, deltafile.State{})
 	if err != nil {
 		return err
 	}
