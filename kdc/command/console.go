@@ -35,10 +35,14 @@ func newConsole(stdin io.Reader, stdout, stderr io.Writer) *console {
 	c := &console{out: bufio.NewWriter(stdout), err: stderr}
 	if f, ok := stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		c.fd = int(f.Fd())
+		screen := io.Writer(f) // a prompt must not end up in what output was redirected to
+		if o, ok := stdout.(*os.File); ok && term.IsTerminal(int(o.Fd())) {
+			screen = o
+		}
 		c.tty = term.NewTerminal(struct {
 			io.Reader
 			io.Writer
-		}{f, stdout}, "")
+		}{f, screen}, "")
 		return c
 	}
 	c.in = bufio.NewReaderSize(stdin, maxLine)
