@@ -30,7 +30,7 @@ func newDemo(bin, fixture string, stdout io.Writer) (*demo, error) {
 		return nil, err
 	}
 	keep := os.Getenv("KEEP") != ""
-	r, err := testrealm.New(testrealm.Options{Bin: bin, Keep: keep})
+	r, err := testrealm.New(testrealm.Options{Bin: bin, Keep: keep, CountLogins: true})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"krealm/tests/testrealm"
 )
 
 // output lays out what the demo prints: numbered steps, one fact a line, the measured figure at
@@ -70,6 +72,14 @@ The realm keeps running until Ctrl-C. In another terminal:
    %s/krep status -control %s
    ls %s/*/log        # what each process wrote
 `, m.KRB5Conf, m.KDCConf, d.realm.Bin, d.user, s.KRB5Conf, s.Dir, d.user, d.realm.Bin, m.Control, d.realm.Dir)
+}
+
+// delay is ms for what a Watch has seen: it cannot tell less than its resolution.
+func delay(d time.Duration) string {
+	if d < testrealm.Resolution {
+		return "<" + ms(testrealm.Resolution)
+	}
+	return ms(d)
 }
 
 // ms prints a duration in milliseconds with one digit.

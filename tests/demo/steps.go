@@ -112,7 +112,7 @@ func (d *demo) changes(ctx context.Context) error {
 		}
 		row := []string{fmt.Sprint(serial)}
 		for _, t := range times {
-			row = append(row, ms(t))
+			row = append(row, delay(t))
 			worst = max(worst, t)
 		}
 		d.out.columns(query, row...)
@@ -123,7 +123,7 @@ func (d *demo) changes(ctx context.Context) error {
 	if worst > slowest {
 		d.out.note("More than %s: this machine is busy.", ms(slowest))
 	}
-	d.held("change on the master to slave", "4 changes, 2 slaves: slowest %s", ms(worst))
+	d.held("change on the master to slave", "4 changes, 2 slaves: slowest %s", delay(worst))
 	return nil
 }
 
@@ -146,7 +146,7 @@ func (d *demo) change(ctx context.Context, query string) ([]time.Duration, uint6
 		if err != nil {
 			return nil, 0, err
 		}
-		times = append(times, max(0, at.Sub(committed)))
+		times = append(times, at.Sub(committed))
 	}
 	return times, want.Serial, nil
 }

@@ -221,6 +221,9 @@ func (r *Realm) writeSlaveList() error {
 	return os.WriteFile(r.Master.SlaveList, []byte(b.String()), 0o600)
 }
 
+// Realm is the realm that the host belongs to.
+func (h *Host) Realm() *Realm { return h.realm }
+
 // Principal is the name under which the host's krep or krepd is known.
 func (h *Host) Principal() string { return "krep/" + h.FQDN + "@" + RealmName }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 // LoadFixture moves the fixture's realm onto the master: its stash file, then kdb5_util load.
@@ -64,9 +65,10 @@ func (h *Host) StartKrepd(ctx context.Context) (*Process, error) {
 }
 
 // Dump writes the host's database with kdb5_util dump and returns the bytes.
-func (h *Host) Dump(ctx context.Context, name string) ([]byte, error) {
-	file := h.Dir + "/" + name
-	if _, err := h.Must(ctx, "", "kdc", "kdb5_util", "-r", RealmName, "dump", file); err != nil {
+func (h *Host) Dump(ctx context.Context, name string, options ...string) ([]byte, error) {
+	file := filepath.Join(h.Dir, name)
+	args := append([]string{"kdb5_util", "-r", RealmName, "dump"}, options...)
+	if _, err := h.Must(ctx, "", "kdc", append(args, file)...); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(file)

@@ -12,9 +12,9 @@ import (
 	"krealm/kdc/kdb"
 )
 
-// watchInterval is the pause between two looks at a database, and so the resolution of a Watch:
-// a state is noted at most this much, and the time of one read, after it became visible.
-const watchInterval = 300 * time.Microsecond
+// Resolution is the pause between two looks at a database: a Watch notes a state at most this
+// much, and the time of one read, after it became visible.
+const Resolution = 300 * time.Microsecond
 
 // Watch notes when a host's database first showed each state. It looks through the same read
 // API as everybody else, from outside the processes that write.
@@ -56,7 +56,7 @@ func (w *Watch) Close() {
 }
 
 func (w *Watch) follow(ctx context.Context) (err error) {
-	tick := time.NewTicker(watchInterval)
+	tick := time.NewTicker(Resolution)
 	defer tick.Stop()
 	var db *kdb.DB
 	defer func() {
