@@ -11,8 +11,8 @@ import (
 const firstBuffer = 256 << 10
 
 // Reader reads a dump record by record. It holds one line at a time, at most MaxLine
-// bytes. After the first error, io.EOF included, it gives that error for ever. Not for
-// concurrent use.
+// bytes. After the first error, io.EOF included, it gives that error for ever, unless Skip
+// leaves the line out. Not for concurrent use.
 type Reader struct {
 	src     io.Reader
 	version Version
@@ -27,6 +27,7 @@ type Reader struct {
 	line   int
 	offset int64
 	err    error
+	whole  bool // err speaks of a line that was read whole
 
 	scratch Principal // for NextLine
 	data    []byte
@@ -110,6 +111,7 @@ func (r *Reader) Next() (Record, error) {
 	}
 	rec, err := ParseLine(line, r.version)
 	if err != nil {
+		r.whole = true
 		return nil, r.fail(err)
 	}
 	return rec, nil
@@ -128,9 +130,21 @@ func (r *Reader) NextLine() (kind Kind, name string, line []byte, err error) {
 	}
 	kind, name, line, err = r.check(raw)
 	if err != nil {
+		r.whole = true
 		return 0, "", nil, r.fail(err)
 	}
 	return kind, name, line, nil
+}
+
+// Skip leaves out the line that the last error spoke of, so that a program that looks for
+// faults finds them all. It reports whether reading can go on: not at the end of the file,
+// behind a torn line or one that is too long, nor when the underlying reader has failed.
+func (r *Reader) Skip() bool {
+	if !r.whole {
+		return false
+	}
+	r.err, r.whole = nil, false
+	return true
 }
 
 func (r *Reader) check(raw []byte) (Kind, string, []byte, error) {

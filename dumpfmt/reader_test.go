@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -370,6 +371,45 @@ func TestErrorsKeepSecrets(t *testing.T) {
 		_, err := ParseLine([]byte(line), Current)
 		if err == nil || strings.Contains(fmt.Sprintf("%v %+v", err, errors.Unwrap(err)), secret[:6]) {
 			t.Errorf("%q: %v", line, err)
+		}
+	}
+}
+
+func TestSkip(t *testing.T) {
+	const good = "policy\tp\t0\t0\t0\t0\t0\t0\t0\t0\t0\t0\t0\t0\t-\t0\n"
+	text := "kdb5_util load_dump version 7\n" + good + "bad\n" + good + "policy\tx\n" + "\n" + good + "policy\ttorn"
+	for _, next := range []func(r *Reader) error{
+		func(r *Reader) error { _, err := r.Next(); return err },
+		func(r *Reader) error { _, _, _, err := r.NextLine(); return err },
+	} {
+		r, err := NewReader(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read, bad []int
+		for {
+			err := next(r)
+			var syntax *SyntaxError
+			switch {
+			case err == nil:
+				read = append(read, r.Line())
+				if r.Skip() {
+					t.Fatal("skipped a line that was good")
+				}
+				continue
+			case !errors.As(err, &syntax):
+				t.Fatal(err)
+			}
+			bad = append(bad, syntax.Line)
+			if !r.Skip() {
+				break
+			}
+		}
+		if !slices.Equal(read, []int{2, 4, 7}) || !slices.Equal(bad, []int{3, 5, 6, 8}) {
+			t.Errorf("read lines %v, refused %v", read, bad)
+		}
+		if err := next(r); !errors.Is(err, ErrTorn) || r.Skip() {
+			t.Errorf("behind a torn line: %v, and it can be skipped", err)
 		}
 	}
 }

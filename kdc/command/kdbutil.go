@@ -34,6 +34,7 @@ const kdbUtilUsage = `Usage: kdb5_util [-r realm] [-d dbname] [-k mkeytype] [-kv
 	update_princ_encryption [-f] [-n] [-v] [princ-pattern]
 	purge_mkeys [-f] [-n] [-v]
 	tabdump [-H] [-c] [-e] [-n] [-o outfile] dumptype
+	verify  [-v] [filename]
 
 where,
 	[-x db_args]* - any number of database specific arguments.
@@ -66,6 +67,7 @@ var kdbCommands = map[string]struct {
 	"dump":    {(*kdbUtil).dump, true},
 	"load":    {(*kdbUtil).load, false},
 	"tabdump": {(*kdbUtil).tabdump, true},
+	"verify":  {(*kdbUtil).verify, false},
 	"ark":     {(*kdbUtil).addRandomKey, true},
 
 	"add_mkey":                {(*kdbUtil).addMasterKey, true},
