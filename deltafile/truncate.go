@@ -20,7 +20,7 @@ func Truncate(ctx context.Context, path string, e Epoch, upto uint64) (State, er
 	return TruncateFS(ctx, OSFS, path, e, upto)
 }
 
-// TruncateFS is Truncate in a given file system.
+// TruncateFS is Truncate in a given file system; nil: OSFS.
 func TruncateFS(ctx context.Context, fsys FS, path string, e Epoch, upto uint64) (State, error) {
 	a, err := OpenAppender(path, AppenderOptions{FS: fsys})
 	if err != nil {

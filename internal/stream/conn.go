@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -37,8 +36,10 @@ type Conn struct {
 	expiry time.Time
 	ending atomic.Pointer[time.Time] // set by Farewell: no write lasts beyond it
 
+	// The turn to send is a channel, not a mutex, because it is held while the network blocks:
+	// the fake clock of testing/synctest stands still for whoever waits for a mutex.
 	send struct {
-		sync.Mutex
+		turn chan struct{} // full while somebody sends
 		half
 		timeout time.Duration
 	}
@@ -78,6 +79,7 @@ func (h *half) next() ([]byte, error) {
 
 func newConn(nc net.Conn, r *bufio.Reader, sendKey, recvKey []byte) (*Conn, error) {
 	c := &Conn{nc: nc}
+	c.send.turn = make(chan struct{}, 1)
 	c.send.timeout = DefaultWriteTimeout
 	c.recv.r = r
 	if err := c.send.init(sendKey); err != nil {
@@ -103,8 +105,8 @@ func (c *Conn) RemoteAddr() string { return c.nc.RemoteAddr().String() }
 
 // SetWriteTimeout sets how long each later Send may take; zero: as long as it likes.
 func (c *Conn) SetWriteTimeout(d time.Duration) {
-	c.send.Lock()
-	defer c.send.Unlock()
+	c.send.turn <- struct{}{}
+	defer func() { <-c.send.turn }()
 	c.send.timeout = d
 }
 
@@ -129,8 +131,8 @@ func (c *Conn) Send(payload []byte) error {
 	if len(payload) > MaxPayload {
 		panic("stream: payload larger than MaxPayload")
 	}
-	c.send.Lock()
-	defer c.send.Unlock()
+	c.send.turn <- struct{}{}
+	defer func() { <-c.send.turn }()
 	if c.send.err != nil {
 		return c.send.err
 	}

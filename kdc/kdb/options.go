@@ -16,6 +16,8 @@ type Options struct {
 	// DeltaFile is where committed changes are appended for krep, "" for nowhere. All
 	// programs that write to one database must name the same file.
 	DeltaFile string
+	// DeltaFS is the file system that DeltaFile is in; for tests, nil means the real one.
+	DeltaFS deltafile.FS
 	// KeepChanges is how many changesets the changes table keeps at least (MIT's
 	// iprop_ulogsize); 0 means DefaultKeepChanges. Those that the delta file does not hold
 	// yet are kept beyond that.

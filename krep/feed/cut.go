@@ -71,7 +71,7 @@ func (f *Feed) worth(still bool) (e deltafile.Epoch, upto uint64, ok bool) {
 }
 
 func (f *Feed) truncate(ctx context.Context, e deltafile.Epoch, upto uint64) error {
-	base, err := deltafile.Truncate(ctx, f.o.Path, e, upto)
+	base, err := deltafile.TruncateFS(ctx, f.o.Tail.FS, f.o.Path, e, upto)
 	var epoch *deltafile.EpochError
 	switch {
 	case ctx.Err() != nil:

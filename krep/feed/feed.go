@@ -41,7 +41,7 @@ type Options struct {
 	Quiet   time.Duration // 0: DefaultQuiet
 
 	Log  zerolog.Logger
-	Tail deltafile.TailOptions // for tests
+	Tail deltafile.TailOptions // for tests; its FS is also where the file is cut
 }
 
 // Feed follows one delta file. Its methods may be called at any time, also before and after Run.

@@ -57,8 +57,8 @@ type told struct {
 // acknowledge tells the positions if they have moved, and after a full copy in any case. What is
 // in the database is durable too. No acknowledgement of before a full copy is sent after it.
 func (s *session) acknowledge(last *told, applied deltafile.State) error {
-	s.acking.Lock()
-	defer s.acking.Unlock()
+	s.acking <- struct{}{}
+	defer func() { <-s.acking }()
 	durable := s.o.Spool.Durable()
 	s.r.mu.Lock()
 	silent, copies := s.copying || s.want, s.copies

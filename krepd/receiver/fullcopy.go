@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 
 	"krealm/deltafile"
 	"krealm/internal/wire"
@@ -16,26 +16,29 @@ var errCopy = errors.New("full copy is damaged")
 // fullCopy receives, verifies and loads a full copy.
 func (s *session) fullCopy(m *wire.SnapshotBegin) error {
 	s.setCopying(m.Size)
-	f, err := os.OpenFile(s.o.Spool.Path()+".full", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	name := s.o.Spool.Path() + ".full"
+	err := s.o.FS.Remove(name) // of an attempt that a kill has ended
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return s.fail(wire.ReasonSnapshot, 0, err.Error())
+	}
+	f, err := s.o.FS.Create(name)
 	if err != nil {
 		return s.fail(wire.ReasonSnapshot, 0, err.Error())
 	}
 	defer func() {
 		_ = f.Close()
-		_ = os.Remove(f.Name())
+		_ = s.o.FS.Remove(name)
 	}()
 	s.log.Info().Uint64("bytes", m.Size).Uint64("serial", m.Base.Serial).Msg("receiving full copy")
 	if err := s.receiveCopy(f, m.Size); err != nil {
 		return err
 	}
-	base, err := verifyCopy(f, m.Base)
+	size := int64(m.Size) // has come, so it fits
+	base, err := verifyCopy(io.NewSectionReader(f, 0, size), m.Base)
 	if err != nil {
 		return s.fail(wire.ReasonSnapshot, 0, err.Error())
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return s.fail(wire.ReasonSnapshot, 0, err.Error())
-	}
-	if err := s.o.Applier.Load(f); err != nil {
+	if err := s.o.Applier.Load(io.NewSectionReader(f, 0, size)); err != nil {
 		return s.fail(wire.ReasonSnapshot, 0, err.Error())
 	}
 	s.log.Info().Stringer("epoch", base.Epoch).Uint64("serial", base.Serial).Msg("full copy loaded")
@@ -56,8 +59,8 @@ func (s *session) fullCopy(m *wire.SnapshotBegin) error {
 }
 
 func (s *session) setCopying(size uint64) {
-	s.acking.Lock()
-	defer s.acking.Unlock()
+	s.acking <- struct{}{}
+	defer func() { <-s.acking }()
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	s.copying = true
@@ -65,7 +68,7 @@ func (s *session) setCopying(size uint64) {
 }
 
 // receiveCopy writes the chunks to f and syncs it.
-func (s *session) receiveCopy(f *os.File, size uint64) error {
+func (s *session) receiveCopy(f deltafile.File, size uint64) error {
 	var have uint64
 	for {
 		m, err := s.receive(silentHeartbeats * s.o.Heartbeat)
@@ -105,10 +108,7 @@ func (s *session) receiveCopy(f *os.File, size uint64) error {
 
 // verifyCopy reads a full copy from its first octet to its last and compares its base with the
 // one announced.
-func verifyCopy(f *os.File, want wire.Point) (deltafile.State, error) {
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return deltafile.State{}, err
-	}
+func verifyCopy(f io.Reader, want wire.Point) (deltafile.State, error) {
 	full, err := deltafile.ReadFull(f)
 	if err != nil {
 		return deltafile.State{}, err

@@ -69,6 +69,7 @@ type Options struct {
 	Applier   Applier
 	Log       zerolog.Logger
 	Heartbeat time.Duration // 0: DefaultHeartbeat
+	FS        deltafile.FS  // for full copies; for tests, nil: the real one
 }
 
 // Receiver takes streams, one at a time.
@@ -84,6 +85,9 @@ type Receiver struct {
 func New(o Options) *Receiver {
 	if o.Heartbeat == 0 {
 		o.Heartbeat = DefaultHeartbeat
+	}
+	if o.FS == nil {
+		o.FS = deltafile.OSFS
 	}
 	return &Receiver{o: o, fatal: make(chan error, 1)}
 }
@@ -121,7 +125,7 @@ func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := &session{r: r, o: &r.o, conn: c, cancel: cancel, done: make(chan struct{}),
-		dirty:  make(chan struct{}, 1),
+		acking: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
 		log:    r.o.Log.With().Str("feeder", c.Peer()).Str("peer", c.RemoteAddr()).Logger(),
 		feeder: Feeder{Principal: c.Peer(), Addr: c.RemoteAddr(), Since: time.Now()}}
 	defer close(s.done)
@@ -179,7 +183,7 @@ type session struct {
 	feeder Feeder // guarded by r.mu
 
 	greeted wire.Ack      // what the hello has told
-	acking  sync.Mutex    // held while an acknowledgement is made and sent
+	acking  chan struct{} // full while an acknowledgement is made and sent; no mutex, see stream.Conn
 	dirty   chan struct{} // something is to be synced
 	copying bool          // guarded by r.mu: a full copy is on its way, positions say nothing
 	want    bool          // guarded by r.mu, but for its writer: nothing but a full copy is of use

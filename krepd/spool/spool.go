@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,7 +24,8 @@ const cutAt = 4 << 20
 // Spool is one spool. Append, Sync, Cut and Settle may be called from several goroutines.
 type Spool struct {
 	path string
-	lock *os.File
+	fsys deltafile.FS
+	lock io.Closer
 	app  *deltafile.Appender
 	wake chan struct{} // of the Tail
 
@@ -34,8 +36,27 @@ type Spool struct {
 }
 
 // Open takes possession of a spool. The directory must exist and be closed to others; the file
-// need not exist. FS is for tests, nil is the real one. ErrLocked: somebody has it.
+// need not exist. ErrLocked: somebody has it. FS is for tests, nil is the real one; possession is
+// a matter of the real one only.
 func Open(path string, fsys deltafile.FS) (*Spool, error) {
+	lock := io.NopCloser(nil)
+	if fsys == nil {
+		own, err := possess(path)
+		if err != nil {
+			return nil, err
+		}
+		fsys, lock = deltafile.OSFS, own
+	}
+	app, err := deltafile.OpenAppender(path, deltafile.AppenderOptions{FS: fsys, Verify: -1})
+	if err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	return &Spool{path: path, fsys: fsys, lock: lock, app: app, wake: make(chan struct{}, 1)}, nil
+}
+
+// possess takes the lock that makes a spool this process's, once nobody else can write to it.
+func possess(path string) (*os.File, error) {
 	dir, err := os.Stat(filepath.Dir(path))
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
@@ -57,12 +78,7 @@ func Open(path string, fsys deltafile.FS) (*Spool, error) {
 		}
 		return nil, fmt.Errorf("spool: lock: %w", err)
 	}
-	app, err := deltafile.OpenAppender(path, deltafile.AppenderOptions{FS: fsys, Verify: -1})
-	if err != nil {
-		_ = lock.Close()
-		return nil, err
-	}
-	return &Spool{path: path, lock: lock, app: app, wake: make(chan struct{}, 1)}, nil
+	return lock, nil
 }
 
 // Close gives the spool back.
@@ -117,18 +133,18 @@ func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.
 }
 
 func (s *Spool) set(last deltafile.State) {
+	var size int64
+	if info, err := s.fsys.Stat(s.path); err == nil {
+		size = info.Size
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last, s.durable = last, last
-	s.bytes = 0
-	if st, err := os.Stat(s.path); err == nil {
-		s.bytes = st.Size()
-	}
+	s.last, s.durable, s.bytes = last, last, size
 }
 
 // setAside renames the file to NAME.stale.
 func (s *Spool) setAside() error {
-	if err := os.Rename(s.path, s.path+".stale"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.fsys.Rename(s.path, s.path+".stale"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("spool: %w", err)
 	}
 	return nil
@@ -215,7 +231,16 @@ func (s *Spool) Cut(ctx context.Context, applied deltafile.State, quiet bool) er
 // returns that name.
 func (s *Spool) Quarantine(e deltafile.Epoch, cs *deltafile.Changeset) (string, error) {
 	name := fmt.Sprintf("%s.%v.%d.bad", s.path, e, cs.Serial)
-	if err := os.WriteFile(name, cs.Raw, 0o600); err != nil {
+	err := s.fsys.Remove(name) // of an earlier try
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("spool: quarantine: %w", err)
+	}
+	f, err := s.fsys.Create(name)
+	if err == nil {
+		_, err = f.Write(cs.Raw)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
 		return "", fmt.Errorf("spool: quarantine: %w", err)
 	}
 	return name, nil
@@ -224,7 +249,7 @@ func (s *Spool) Quarantine(e deltafile.Epoch, cs *deltafile.Changeset) (string, 
 // Tail reads the spool from behind a state. There is one Tail at a time.
 func (s *Spool) Tail(after deltafile.State) (*deltafile.Tail, error) {
 	s.poke() // what is there already
-	o := deltafile.TailOptions{Watch: func(string) (deltafile.Watcher, error) { return watcher(s.wake), nil }}
+	o := deltafile.TailOptions{FS: s.fsys, Watch: func(string) (deltafile.Watcher, error) { return watcher(s.wake), nil }}
 	return o.Open(s.path, after)
 }
 
