@@ -29,7 +29,8 @@ type FS interface {
 	SyncDir(dir string) error
 }
 
-// File is an open file.
+// File is an open file. Implementations must be comparable with ==, as pointers are, and safe
+// for concurrent use.
 type File interface {
 	io.ReaderAt
 	io.Writer // at the end, whatever it is by then
