@@ -34,7 +34,6 @@ const kdbUtilUsage = `Usage: kdb5_util [-r realm] [-d dbname] [-k mkeytype] [-kv
 	update_princ_encryption [-f] [-n] [-v] [princ-pattern]
 	purge_mkeys [-f] [-n] [-v]
 	tabdump [-H] [-c] [-e] [-n] [-o outfile] dumptype
-	verify  [-v] [filename]
 
 where,
 	[-x db_args]* - any number of database specific arguments.
@@ -82,6 +81,10 @@ var kdbCommands = map[string]struct {
 func KDBUtil(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	u := &kdbUtil{console: newConsole(stdin, stdout, stderr), ctx: context.Background(), now: time.Now}
 	defer u.flush()
+	if wantsHelp(args) {
+		u.help()
+		return 0
+	}
 	command, rest, err := u.parse(args)
 	if err != nil {
 		return u.end(err)

@@ -1,0 +1,34 @@
+package command
+
+import "slices"
+
+// kdbUtilMore is what help says beside the usage, which is MIT's word for word: scripts and people
+// know it.
+const kdbUtilMore = `
+	create   make a realm's database: master key, krbtgt, kadmin services;
+	         -s keeps the master key in the stash file
+	destroy  delete the database, after asking; -f does not ask
+	stash    write the master key to the stash file, or to keyfile
+	dump     write the database, or the principals that match, as text;
+	         -b7, -r13, -r18: versions 4, 5 and 6 of the format instead of 7
+	load     replace the database by a dump, or with -update merge one into it:
+	         all of the file is taken, or nothing
+	ark      add random keys to a principal and keep the old ones
+	add_mkey, use_mkey, list_mkeys, update_princ_encryption, purge_mkeys
+	         replace the master key step by step while everything runs
+	tabdump  print a table: keydata, keyinfo, princ_flags, princ_lockout,
+	         princ_meta, princ_stringattrs, princ_tktpolicy, alias;
+	         -c: CSV, -H: no header, -n: numbers, -e: nothing for no bytes
+
+not in MIT's:
+	verify [-v] [filename]
+	         look for what is wrong with a dump file, or with the database:
+	         lines, tagged data, keys that do not open; changes nothing
+`
+
+// wantsHelp reports whether the first word asks for help.
+func wantsHelp(args []string) bool {
+	return len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help", "help"}, args[0])
+}
+
+func (u *kdbUtil) help() { u.printf("%s%s", kdbUtilUsage, kdbUtilMore) }
