@@ -250,7 +250,11 @@ func (k *kadmin) ktRemovePrincipal(kt keytabRef, typed, which string, quiet bool
 		}
 	}
 	if len(have) == 0 {
-		k.errorf("%s: No entry for principal %s exists in keytab %s\n", kadminName, typed, kt.name)
+		version := ""
+		if n, err := strconv.ParseUint(which, 10, 32); err == nil {
+			version = fmt.Sprintf(" with kvno %d", n)
+		}
+		k.errorf("%s: No entry for principal %s%s exists in keytab %s\n", kadminName, typed, version, kt.name)
 		return
 	}
 	drop, err := selectKvno(which, have)

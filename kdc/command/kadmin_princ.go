@@ -91,9 +91,6 @@ func (k *kadmin) askPassword(name string) ([]byte, error) {
 func (k *kadmin) modifyPrincipal(words []string) {
 	const command = "modify_principal"
 	a, err := k.parsePrincArgs(command, words[1:])
-	if err == nil && (a.randKey || a.keys.None || a.keys.Password != nil || a.keys.KeySalts != nil) {
-		err = errUsage
-	}
 	if err != nil {
 		k.refuse(command, modprincUsage, err)
 		return
@@ -101,6 +98,10 @@ func (k *kadmin) modifyPrincipal(words []string) {
 	p, err := k.adm.Principal(k.ctx, a.name)
 	if err != nil {
 		k.fail(command, err, "while getting \"%s\".", a.name)
+		return
+	}
+	if a.randKey || a.keys.None || a.keys.Password != nil || a.keys.KeySalts != nil {
+		k.refuse(command, modprincUsage, errUsage)
 		return
 	}
 	if a.dbArg != "" {
