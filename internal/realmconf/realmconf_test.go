@@ -271,3 +271,20 @@ func TestParseTimestamp(t *testing.T) {
 		t.Error("never was accepted")
 	}
 }
+
+// TestSettingsAreDocumented holds docs/ops/administration.md to the settings there are.
+func TestSettingsAreDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/ops/administration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := load(t, "", "", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range mustRealm(t, c, "R").Settings() {
+		if name := strings.TrimPrefix(s.Name, "krep "); !strings.Contains(string(doc), name) {
+			t.Errorf("docs/ops/administration.md does not name %s", name)
+		}
+	}
+}
