@@ -91,6 +91,44 @@ func TestReplication(t *testing.T) {
 	}
 }
 
+// TestSlaveRefusesChanges: what is changed on a slave would be lost; it is refused.
+func TestSlaveRefusesChanges(t *testing.T) {
+	ctx, x := startReplicating(t, "slave1")
+	slave := x.Slaves[0]
+	result, err := ours(ctx, slave, "kadmin.local", "addprinc", "-clearpolicy", "-pw", "on-The-slave-1", "lost")
+	fails(t, result, err, "replica")
+	one := dumpFile(slave, "one.dump")
+	result, err = ours(ctx, x.Master, "kdb5_util", "dump", one, "carla.dahl@"+testrealm.RealmName)
+	succeeds(t, result, err)
+	result, err = ours(ctx, slave, "kdb5_util", "load", "-update", one)
+	fails(t, result, err, "replica")
+	result, err = ours(ctx, slave, "kadmin.local", "getprinc", "carla.dahl") // reading is free
+	succeeds(t, result, err)
+	x.equal(ctx, t)
+}
+
+// TestResyncPauseResume: the three commands that steer one slave.
+func TestResyncPauseResume(t *testing.T) {
+	ctx, x := startReplicating(t, "slave1", "slave2")
+	first, second := fmt.Sprintf("127.0.0.1:%d", x.Slaves[0].KrepdPort), x.watches[1]
+	krep := func(args ...string) {
+		t.Helper()
+		must(x.Master.Must(ctx, "", "krep", args...))(t)
+	}
+	krep("resync", first)
+	says(ctx, t, x.krep, "asked for by the administrator")
+	krep("pause", first)
+	kadmin(ctx, t, x.Realm, "addprinc -clearpolicy -pw meanwhile-1 meanwhile")
+	want := current(ctx, t, x.Master)
+	must(second.Reached(ctx, want))(t) // the other one goes on
+	if got := current(ctx, t, x.Slaves[0]); got.Serial >= want.Serial {
+		t.Errorf("the paused slave is at %v", got)
+	}
+	krep("resume", first)
+	x.caughtUp(ctx, t)
+	x.equal(ctx, t)
+}
+
 // TestSlaveKDCFollows: a KDC that runs on the slave answers with a change as soon as the slave's
 // database has it.
 func TestSlaveKDCFollows(t *testing.T) {
