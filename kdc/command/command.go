@@ -35,7 +35,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	rest := args[2:]
 	switch args[1] {
-	case "serve":
+	case "serve", "krb5kdc":
 		return Serve(rest, stdin, stdout, stderr)
 	case kadminName:
 		return KadminLocal(rest, stdin, stdout, stderr)

@@ -28,7 +28,6 @@ const kadminUsage = `Usage: kadmin.local [-r realm] [-p principal] [-q query] [c
 // kadmin is one run of kadmin.local.
 type kadmin struct {
 	*console
-	ctx    context.Context
 	conf   *realmconf.Conf
 	realm  *realmconf.Realm
 	db     *kdb.DB
@@ -66,12 +65,13 @@ func KadminLocal(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		con.errorf("%s: %v%s%s", kadminName, err, sep, kadminUsage)
 		return 1
 	}
-	k := &kadmin{console: con, ctx: context.Background(), script: len(o.command) > 0, now: time.Now}
-	if err := k.open(o); err != nil {
+	k := &kadmin{console: con, script: len(o.command) > 0, now: time.Now}
+	ctx := context.Background()
+	if err := k.open(ctx, o); err != nil {
 		con.errorf("%s: %s while initializing %s interface\n", kadminName, text(err), kadminName)
 		return 1
 	}
-	status := k.run(o)
+	status := k.run(ctx, o)
 	if err := k.db.Close(); err != nil {
 		con.errorf("%s: %v while closing the database\n", kadminName, err)
 		status = 1
@@ -125,7 +125,7 @@ func parseKadmin(args []string) (*kadminOptions, error) {
 
 // open reads the configuration, says who is recorded as modifier, and opens the database and
 // its master key.
-func (k *kadmin) open(o *kadminOptions) error {
+func (k *kadmin) open(ctx context.Context, o *kadminOptions) error {
 	var err error
 	if k.conf, k.realm, err = o.load(); err != nil {
 		return err
@@ -136,10 +136,10 @@ func (k *kadmin) open(o *kadminOptions) error {
 	if !k.script {
 		k.printf("Authenticating as principal %s with password.\n", k.actor)
 	}
-	if k.db, err = openDB(k.ctx, k.console, kadminName, k.realm); err != nil {
+	if k.db, err = openDB(ctx, k.console, kadminName, k.realm); err != nil {
 		return err
 	}
-	k.adm, err = admin.New(k.ctx, k.db, k.realm, o.opener(k.console, k.realm), admin.Options{
+	k.adm, err = admin.New(ctx, k.db, k.realm, o.opener(k.console, k.realm), admin.Options{
 		KeySalts: o.keySalts,
 		Warn:     func(s string) { k.errorf("%s: %s\n", kadminName, s) },
 	})
@@ -150,23 +150,23 @@ func (k *kadmin) open(o *kadminOptions) error {
 }
 
 // run executes what the command line asks for, or what is typed, and returns the exit status.
-func (k *kadmin) run(o *kadminOptions) int {
+func (k *kadmin) run(ctx context.Context, o *kadminOptions) int {
 	switch {
 	case k.script:
-		if !k.execute(o.command) {
+		if !k.execute(ctx, o.command) {
 			k.errorf("%s: Command not found %s\n", kadminName, o.command[0])
 			return 1
 		}
 		return status(k.failed)
 	case o.hasQuery:
-		words, ok := k.words(o.query)
-		if ok && len(words) > 0 && !k.execute(words) {
+		words, ok := k.words(ctx, o.query)
+		if ok && len(words) > 0 && !k.execute(ctx, words) {
 			k.errorf("%s: Command not found %s\n", kadminName, words[0])
 			return 1
 		}
 		return 0
 	}
-	k.loop()
+	k.loop(ctx)
 	return 0
 }
 
@@ -178,7 +178,7 @@ func status(failed bool) int {
 }
 
 // loop reads and executes commands until quit or the end of the input.
-func (k *kadmin) loop() {
+func (k *kadmin) loop(ctx context.Context) {
 	for !k.over {
 		line, err := k.command()
 		if errors.Is(err, errLineTooLong) {
@@ -188,7 +188,7 @@ func (k *kadmin) loop() {
 		if err != nil {
 			return
 		}
-		if words, ok := k.words(line); ok && len(words) > 0 && !k.execute(words) {
+		if words, ok := k.words(ctx, line); ok && len(words) > 0 && !k.execute(ctx, words) {
 			k.errorf("%s: Unknown request \"%s\".  Type \"?\" for a request list.\n", kadminName, words[0])
 		}
 		k.flush()
@@ -205,10 +205,10 @@ func (k *kadmin) command() (string, error) {
 
 // words splits a command line, and runs the shell for one that begins with "!". ok is false
 // when there is nothing left to do.
-func (k *kadmin) words(line string) (words []string, ok bool) {
+func (k *kadmin) words(ctx context.Context, line string) (words []string, ok bool) {
 	if cmd, shell := strings.CutPrefix(strings.TrimLeft(line, " \t"), "!"); shell {
 		k.flush()
-		c := exec.CommandContext(k.ctx, "/bin/sh", "-c", cmd)
+		c := exec.CommandContext(ctx, "/bin/sh", "-c", cmd)
 		c.Stdout, c.Stderr = k.out, k.err
 		if err := c.Run(); err != nil {
 			var exit *exec.ExitError
@@ -256,11 +256,11 @@ func splitWords(line string) (words []string, ok bool) {
 }
 
 // execute runs one command; false if there is none of that name.
-func (k *kadmin) execute(words []string) bool {
+func (k *kadmin) execute(ctx context.Context, words []string) bool {
 	for _, c := range kadminCommands() {
 		for _, name := range c.names {
 			if name == words[0] {
-				c.run(k, words)
+				c.run(k, ctx, words)
 				return true
 			}
 		}

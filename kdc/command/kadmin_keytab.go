@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -83,7 +84,7 @@ func parseKtAdd(args []string) (ktArgs, error) {
 	return a, nil
 }
 
-func (k *kadmin) ktAdd(words []string) {
+func (k *kadmin) ktAdd(ctx context.Context, words []string) {
 	a, err := parseKtAdd(words[1:])
 	if errors.Is(err, errUsage) {
 		k.errorf("%s", ktAddUsage)
@@ -104,14 +105,14 @@ func (k *kadmin) ktAdd(words []string) {
 	}
 	for args := a.arguments; len(args) > 0; args = args[1:] {
 		if args[0] != "-glob" {
-			k.ktAddPrincipal(kt, a, args[0])
+			k.ktAddPrincipal(ctx, kt, a, args[0])
 			continue
 		}
 		if args = args[1:]; len(args) == 0 {
 			k.errorf("%s", ktAddUsage)
 			return
 		}
-		names, err := k.adm.ListPrincipals(k.ctx, args[0])
+		names, err := k.adm.ListPrincipals(ctx, args[0])
 		if err != nil {
 			k.fail(kadminName, err, "while expanding expression \"%s\".", args[0])
 			continue
@@ -125,14 +126,14 @@ func (k *kadmin) ktAdd(words []string) {
 			list = append(list, name)
 		}
 		for _, name := range list {
-			k.ktAddPrincipal(kt, a, name)
+			k.ktAddPrincipal(ctx, kt, a, name)
 		}
 	}
 }
 
 // ktAddPrincipal writes one principal's keys, new ones unless told otherwise; typed is its name
 // as it was typed.
-func (k *kadmin) ktAddPrincipal(kt keytabRef, a ktArgs, typed string) {
+func (k *kadmin) ktAddPrincipal(ctx context.Context, kt keytabRef, a ktArgs, typed string) {
 	name, err := dumpfmt.ParseName(typed, k.realm.Name)
 	if err != nil {
 		k.fail(kadminName, err, "while parsing -add principal name %s", typed)
@@ -140,9 +141,9 @@ func (k *kadmin) ktAddPrincipal(kt keytabRef, a ktArgs, typed string) {
 	}
 	var keys []admin.PlainKey
 	if a.keepKeys {
-		keys, err = k.adm.ExtractKeys(k.ctx, name.String(), 0)
+		keys, err = k.adm.ExtractKeys(ctx, name.String(), 0)
 	} else {
-		keys, err = k.adm.RandomizeKeys(k.ctx, k.actor, name.String(), admin.Keys{KeySalts: a.keySalts}, false)
+		keys, err = k.adm.RandomizeKeys(ctx, k.actor, name.String(), admin.Keys{KeySalts: a.keySalts}, false)
 	}
 	if errors.Is(err, admin.ErrUnkPrinc) {
 		k.errorf("%s: Principal %s does not exist.\n", kadminName, typed)
@@ -169,7 +170,7 @@ func (k *kadmin) ktAddPrincipal(kt keytabRef, a ktArgs, typed string) {
 	}
 }
 
-func (k *kadmin) ktRemove(words []string) {
+func (k *kadmin) ktRemove(ctx context.Context, words []string) {
 	args, name, quiet := words[1:], "", false
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
 		opt := args[0]

@@ -61,29 +61,29 @@ func (k *kadmin) parsePolicyArgs(command string, args []string) (name string, f 
 	return name, f, nil
 }
 
-func (k *kadmin) addPolicy(words []string) {
-	k.changePolicy("add_policy", "creating", words, k.adm.CreatePolicy)
+func (k *kadmin) addPolicy(ctx context.Context, words []string) {
+	k.changePolicy(ctx, "add_policy", "creating", words, k.adm.CreatePolicy)
 }
 
-func (k *kadmin) modifyPolicy(words []string) {
-	k.changePolicy("modify_policy", "modifying", words, k.adm.ModifyPolicy)
+func (k *kadmin) modifyPolicy(ctx context.Context, words []string) {
+	k.changePolicy(ctx, "modify_policy", "modifying", words, k.adm.ModifyPolicy)
 }
 
 // policyChange is an operation of admin on a policy.
 type policyChange func(ctx context.Context, name string, f admin.PolicyFields) error
 
-func (k *kadmin) changePolicy(command, doing string, words []string, change policyChange) {
+func (k *kadmin) changePolicy(ctx context.Context, command, doing string, words []string, change policyChange) {
 	name, f, err := k.parsePolicyArgs(command, words[1:])
 	if err != nil {
 		k.complain(policyUsage, command)
 		return
 	}
-	if err := change(k.ctx, name, f); err != nil {
+	if err := change(ctx, name, f); err != nil {
 		k.fail(command, err, "while %s policy \"%s\".", doing, name)
 	}
 }
 
-func (k *kadmin) deletePolicy(words []string) {
+func (k *kadmin) deletePolicy(ctx context.Context, words []string) {
 	force, args, ok := withForce(words[1:], 1)
 	if !ok {
 		k.complain("usage: delete_policy [-force] policy\n")
@@ -94,12 +94,12 @@ func (k *kadmin) deletePolicy(words []string) {
 		k.complain("Policy \"%s\" not deleted.\n", name)
 		return
 	}
-	if err := k.adm.DeletePolicy(k.ctx, name); err != nil {
+	if err := k.adm.DeletePolicy(ctx, name); err != nil {
 		k.fail("delete_policy:", err, "while deleting policy \"%s\"", name) // MIT's two colons
 	}
 }
 
-func (k *kadmin) getPolicy(words []string) {
+func (k *kadmin) getPolicy(ctx context.Context, words []string) {
 	terse, args := len(words) == 3 && words[1] == "-terse", words[1:]
 	if terse {
 		args = words[2:]
@@ -108,7 +108,7 @@ func (k *kadmin) getPolicy(words []string) {
 		k.complain("usage: get_policy [-terse] policy\n")
 		return
 	}
-	p, err := k.adm.Policy(k.ctx, args[0])
+	p, err := k.adm.Policy(ctx, args[0])
 	switch {
 	case err != nil:
 		k.fail("get_policy", err, "while retrieving policy \"%s\".", args[0])
@@ -119,13 +119,13 @@ func (k *kadmin) getPolicy(words []string) {
 	}
 }
 
-func (k *kadmin) listPolicies(words []string) {
+func (k *kadmin) listPolicies(ctx context.Context, words []string) {
 	const command = "get_policies"
 	if len(words) > 2 {
 		k.complain("usage: get_policies [expression]\n")
 		return
 	}
-	names, err := k.adm.ListPolicies(k.ctx, pattern(words))
+	names, err := k.adm.ListPolicies(ctx, pattern(words))
 	if err != nil {
 		k.fail(command, err, "while retrieving list.")
 		return

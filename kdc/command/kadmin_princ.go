@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"math"
 	"strconv"
@@ -29,7 +30,7 @@ func (k *kadmin) refuse(command, usage string, err error) {
 // errText is text for an error that already says what was being done.
 func errText(err error) string { return err.Error() }
 
-func (k *kadmin) addPrincipal(words []string) {
+func (k *kadmin) addPrincipal(ctx context.Context, words []string) {
 	const command = "add_principal"
 	a, err := k.parsePrincArgs(command, words[1:])
 	if err != nil {
@@ -37,7 +38,7 @@ func (k *kadmin) addPrincipal(words []string) {
 		return
 	}
 	a.applyFlags(0)
-	k.choosePolicy(a)
+	k.choosePolicy(ctx, a)
 	switch {
 	case a.dbArg != "":
 		k.complain("%s: "+unsupportedDBArgs+" while creating \"%s\".\n", command, a.dbArg, a.name)
@@ -50,7 +51,7 @@ func (k *kadmin) addPrincipal(words []string) {
 			return
 		}
 	}
-	if err := k.adm.CreatePrincipal(k.ctx, k.actor, a.name, a.fields, a.keys); err != nil {
+	if err := k.adm.CreatePrincipal(ctx, k.actor, a.name, a.fields, a.keys); err != nil {
 		k.fail(command, err, "while creating \"%s\".", a.name)
 		return
 	}
@@ -59,7 +60,7 @@ func (k *kadmin) addPrincipal(words []string) {
 
 // choosePolicy gives a new principal the policy "default" if there is one and nothing else was
 // asked for, and says what the outcome is.
-func (k *kadmin) choosePolicy(a *princArgs) {
+func (k *kadmin) choosePolicy(ctx context.Context, a *princArgs) {
 	say := func(format string, args ...any) {
 		if !k.script {
 			k.errorf(format, args...)
@@ -67,12 +68,12 @@ func (k *kadmin) choosePolicy(a *princArgs) {
 	}
 	switch {
 	case a.fields.Policy != nil:
-		if _, err := k.adm.Policy(k.ctx, *a.fields.Policy); errors.Is(err, admin.ErrUnkPolicy) {
+		if _, err := k.adm.Policy(ctx, *a.fields.Policy); errors.Is(err, admin.ErrUnkPolicy) {
 			say("WARNING: policy \"%s\" does not exist\n", *a.fields.Policy)
 		}
 	case !a.fields.ClearPolicy:
 		name := "default"
-		if _, err := k.adm.Policy(k.ctx, name); err != nil {
+		if _, err := k.adm.Policy(ctx, name); err != nil {
 			say("No policy specified for %s; defaulting to no policy\n", a.name)
 			return
 		}
@@ -88,14 +89,14 @@ func (k *kadmin) askPassword(name string) ([]byte, error) {
 	return k.newPassword("Enter password for principal \""+name+"\"", "Re-enter password for principal \""+name+"\"")
 }
 
-func (k *kadmin) modifyPrincipal(words []string) {
+func (k *kadmin) modifyPrincipal(ctx context.Context, words []string) {
 	const command = "modify_principal"
 	a, err := k.parsePrincArgs(command, words[1:])
 	if err != nil {
 		k.refuse(command, modprincUsage, err)
 		return
 	}
-	p, err := k.adm.Principal(k.ctx, a.name)
+	p, err := k.adm.Principal(ctx, a.name)
 	if err != nil {
 		k.fail(command, err, "while getting \"%s\".", a.name)
 		return
@@ -110,11 +111,11 @@ func (k *kadmin) modifyPrincipal(words []string) {
 	}
 	a.applyFlags(p.Attributes)
 	if pol := a.fields.Policy; pol != nil && !k.script {
-		if _, err := k.adm.Policy(k.ctx, *pol); errors.Is(err, admin.ErrUnkPolicy) {
+		if _, err := k.adm.Policy(ctx, *pol); errors.Is(err, admin.ErrUnkPolicy) {
 			k.errorf("WARNING: policy \"%s\" does not exist\n", *pol)
 		}
 	}
-	if err := k.adm.ModifyPrincipal(k.ctx, k.actor, a.name, a.fields); err != nil {
+	if err := k.adm.ModifyPrincipal(ctx, k.actor, a.name, a.fields); err != nil {
 		k.fail(command, err, "while modifying \"%s\".", a.name)
 		return
 	}
@@ -129,7 +130,7 @@ func withForce(args []string, names int) (force bool, rest []string, ok bool) {
 	return false, args, len(args) == names
 }
 
-func (k *kadmin) deletePrincipal(words []string) {
+func (k *kadmin) deletePrincipal(ctx context.Context, words []string) {
 	const command = "delete_principal"
 	force, args, ok := withForce(words[1:], 1)
 	if !ok {
@@ -145,14 +146,14 @@ func (k *kadmin) deletePrincipal(words []string) {
 		k.complain("Principal \"%s\" not deleted\n", name)
 		return
 	}
-	if err := k.adm.DeletePrincipal(k.ctx, name); err != nil {
+	if err := k.adm.DeletePrincipal(ctx, name); err != nil {
 		k.fail(command, err, "while deleting principal \"%s\"", name)
 		return
 	}
 	k.notice("Principal \"%s\" deleted.\n"+aclReminder, name)
 }
 
-func (k *kadmin) renamePrincipal(words []string) {
+func (k *kadmin) renamePrincipal(ctx context.Context, words []string) {
 	const command = "rename_principal"
 	force, args, ok := withForce(words[1:], 2)
 	if !ok {
@@ -173,7 +174,7 @@ func (k *kadmin) renamePrincipal(words []string) {
 		k.complain("Principal \"%s\" not renamed\n", from)
 		return
 	}
-	if err := k.adm.RenamePrincipal(k.ctx, k.actor, from, to); err != nil {
+	if err := k.adm.RenamePrincipal(ctx, k.actor, from, to); err != nil {
 		k.fail(command, err, "while renaming principal \"%s\" to \"%s\"", from, to)
 		return
 	}
@@ -216,7 +217,7 @@ func parseCpw(args []string) (keys admin.Keys, random bool, name string, err err
 	return keys, random, "", errors.New("too many arguments")
 }
 
-func (k *kadmin) changePassword(words []string) {
+func (k *kadmin) changePassword(ctx context.Context, words []string) {
 	const command = "change_password"
 	keys, random, name, err := parseCpw(words[1:])
 	if err != nil {
@@ -228,7 +229,7 @@ func (k *kadmin) changePassword(words []string) {
 		return
 	}
 	if random && keys.Password == nil {
-		if _, err := k.adm.RandomizeKeys(k.ctx, k.actor, name, keys, false); err != nil {
+		if _, err := k.adm.RandomizeKeys(ctx, k.actor, name, keys, false); err != nil {
 			k.fail(command, err, "while randomizing key for \"%s\".", name)
 			return
 		}
@@ -241,14 +242,14 @@ func (k *kadmin) changePassword(words []string) {
 			return
 		}
 	}
-	if err := k.adm.ChangePassword(k.ctx, k.actor, name, keys, false); err != nil {
+	if err := k.adm.ChangePassword(ctx, k.actor, name, keys, false); err != nil {
 		k.fail(command, err, "while changing password for \"%s\".", name)
 		return
 	}
 	k.notice("Password for \"%s\" changed.\n", name)
 }
 
-func (k *kadmin) getPrincipal(words []string) {
+func (k *kadmin) getPrincipal(ctx context.Context, words []string) {
 	const command = "get_principal"
 	terse, args := len(words) == 3 && words[1] == "-terse", words[1:]
 	if terse {
@@ -263,7 +264,7 @@ func (k *kadmin) getPrincipal(words []string) {
 		k.fail(command, err, "while parsing principal")
 		return
 	}
-	p, err := k.adm.Principal(k.ctx, name)
+	p, err := k.adm.Principal(ctx, name)
 	if err != nil {
 		k.fail(command, err, "while retrieving \"%s\".", name)
 		return
@@ -279,18 +280,18 @@ func (k *kadmin) getPrincipal(words []string) {
 	}
 	known := data.Policy == ""
 	if !known {
-		_, err := k.adm.Policy(k.ctx, data.Policy)
+		_, err := k.adm.Policy(ctx, data.Policy)
 		known = err == nil
 	}
 	k.printf("%s", showPrincipal(p, data, known))
 }
 
-func (k *kadmin) listPrincipals(words []string) {
+func (k *kadmin) listPrincipals(ctx context.Context, words []string) {
 	if len(words) > 2 {
 		k.complain("usage: get_principals [expression]\n")
 		return
 	}
-	names, err := k.adm.ListPrincipals(k.ctx, pattern(words))
+	names, err := k.adm.ListPrincipals(ctx, pattern(words))
 	if err != nil {
 		k.fail("get_principals", err, "while retrieving list.")
 		return
@@ -311,7 +312,7 @@ func pattern(words []string) string {
 	return "*"
 }
 
-func (k *kadmin) purgeKeys(words []string) {
+func (k *kadmin) purgeKeys(ctx context.Context, words []string) {
 	args := words[1:]
 	keep, all := int32(-1), false
 	switch {
@@ -336,7 +337,7 @@ func (k *kadmin) purgeKeys(words []string) {
 		k.fail("purgekeys", err, "while parsing principal")
 		return
 	}
-	if err := k.adm.PurgeKeys(k.ctx, k.actor, name, keep); err != nil {
+	if err := k.adm.PurgeKeys(ctx, k.actor, name, keep); err != nil {
 		k.fail("purgekeys", err, "while purging keys for principal \"%s\"", name)
 		return
 	}
@@ -347,7 +348,7 @@ func (k *kadmin) purgeKeys(words []string) {
 	k.notice("Old keys for principal \"%s\" purged.\n", name)
 }
 
-func (k *kadmin) getStrings(words []string) {
+func (k *kadmin) getStrings(ctx context.Context, words []string) {
 	const command = "get_strings"
 	if len(words) != 2 {
 		k.complain("usage: get_strings principal\n")
@@ -358,7 +359,7 @@ func (k *kadmin) getStrings(words []string) {
 		k.fail(command, err, "while parsing principal")
 		return
 	}
-	attrs, err := k.adm.StringAttrs(k.ctx, name)
+	attrs, err := k.adm.StringAttrs(ctx, name)
 	if err != nil {
 		k.fail(command, err, "while getting attributes for principal \"%s\"", name)
 		return
@@ -371,7 +372,7 @@ func (k *kadmin) getStrings(words []string) {
 	}
 }
 
-func (k *kadmin) setString(words []string) {
+func (k *kadmin) setString(ctx context.Context, words []string) {
 	const command = "set_string"
 	if len(words) != 4 {
 		k.complain("usage: set_string principal key value\n")
@@ -382,14 +383,14 @@ func (k *kadmin) setString(words []string) {
 		k.fail(command, err, "while parsing principal")
 		return
 	}
-	if err := k.adm.SetStringAttr(k.ctx, k.actor, name, words[2], words[3]); err != nil {
+	if err := k.adm.SetStringAttr(ctx, k.actor, name, words[2], words[3]); err != nil {
 		k.fail(command, err, "while setting attribute on principal \"%s\"", name)
 		return
 	}
 	k.notice("Attribute set for principal \"%s\".\n", name)
 }
 
-func (k *kadmin) deleteString(words []string) {
+func (k *kadmin) deleteString(ctx context.Context, words []string) {
 	const command = "del_string"
 	if len(words) != 3 {
 		k.complain("usage: del_string principal key\n")
@@ -400,7 +401,7 @@ func (k *kadmin) deleteString(words []string) {
 		k.fail(command, err, "while parsing principal")
 		return
 	}
-	if err := k.adm.DeleteStringAttr(k.ctx, k.actor, name, words[2]); err != nil {
+	if err := k.adm.DeleteStringAttr(ctx, k.actor, name, words[2]); err != nil {
 		k.fail(command, err, "while deleting attribute from principal \"%s\"", name)
 		return
 	}

@@ -1,13 +1,16 @@
 package command
 
-import "strings"
+import (
+	"context"
+	"strings"
+)
 
 // kadminCommand is one command of kadmin.local; run gets its words, the first of which is the
 // name that was typed.
 type kadminCommand struct {
 	names []string
 	help  string
-	run   func(k *kadmin, words []string)
+	run   func(k *kadmin, ctx context.Context, words []string)
 }
 
 // kadminCommands lists the commands in the order of the help.
@@ -35,11 +38,11 @@ func kadminCommands() []kadminCommand {
 		{[]string{"set_string", "setstr"}, "Set a string attribute on a principal", (*kadmin).setString},
 		{[]string{"del_string", "delstr"}, "Delete a string attribute on a principal", (*kadmin).deleteString},
 		{[]string{"list_requests", "lr", "?"}, "List available requests.", (*kadmin).listRequests},
-		{[]string{"quit", "exit", "q"}, "Exit program.", func(k *kadmin, _ []string) { k.over = true }},
+		{[]string{"quit", "exit", "q"}, "Exit program.", func(k *kadmin, _ context.Context, _ []string) { k.over = true }},
 	}
 }
 
-func (k *kadmin) listRequests([]string) {
+func (k *kadmin) listRequests(ctx context.Context, _ []string) {
 	k.printf("Available %s requests:\n\n", kadminName)
 	const width = 25
 	for _, c := range kadminCommands() {
@@ -55,11 +58,11 @@ func (k *kadmin) listRequests([]string) {
 
 // lock answers both lock and unlock. MIT's lock keeps other programs out of the database
 // between commands; here no program waits on another for longer than one transaction.
-func (k *kadmin) lock(words []string) {
+func (k *kadmin) lock(ctx context.Context, words []string) {
 	k.complain("%s: not supported: each command is a transaction of its own\n", words[0])
 }
 
-func (k *kadmin) getPrivs(words []string) {
+func (k *kadmin) getPrivs(ctx context.Context, words []string) {
 	if len(words) != 1 {
 		k.complain("usage: get_privs\n")
 		return

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -13,7 +14,7 @@ import (
 const masterPromptAgain = "Re-enter KDC database master key to verify"
 
 // create makes a new database with the entries that every realm has.
-func (u *kdbUtil) create(args []string) error {
+func (u *kdbUtil) create(ctx context.Context, args []string) error {
 	keepStash := false
 	for _, a := range args {
 		if a != "-s" {
@@ -36,7 +37,7 @@ func (u *kdbUtil) create(args []string) error {
 	if err != nil {
 		return fmt.Errorf("%w while transforming master key from password", err)
 	}
-	if err := u.createFilled(key); err != nil {
+	if err := u.createFilled(ctx, key); err != nil {
 		return err
 	}
 	if !keepStash {
@@ -54,16 +55,16 @@ func (u *kdbUtil) firstKvno() uint16 { return max(u.masterKvno, 1) }
 
 // createFilled makes the database file and its first entries; if the latter fails there is no
 // file.
-func (u *kdbUtil) createFilled(key *krbcrypto.Key) error {
+func (u *kdbUtil) createFilled(ctx context.Context, key *krbcrypto.Key) error {
 	name := u.realm.DatabaseName
-	db, err := kdb.Create(u.ctx, u.realm.Database, u.realm.Name, dbOptions(u.console, kdbUtilName, u.realm))
+	db, err := kdb.Create(ctx, u.realm.Database, u.realm.Name, dbOptions(u.console, kdbUtilName, u.realm))
 	if errors.Is(err, kdb.ErrExists) {
 		err = messagef("Cannot open database '%s': File exists", name)
 	}
 	if err != nil {
 		return fmt.Errorf("%w while creating database '%s'", err, name)
 	}
-	err = admin.Bootstrap(u.ctx, db, u.realm, u.firstKvno(), key, admin.Options{Clock: u.now})
+	err = admin.Bootstrap(ctx, db, u.realm, u.firstKvno(), key, admin.Options{Clock: u.now})
 	if cerr := db.Close(); err == nil {
 		err = cerr
 	}
@@ -74,7 +75,7 @@ func (u *kdbUtil) createFilled(key *krbcrypto.Key) error {
 }
 
 // destroy deletes the database. The stash file stays.
-func (u *kdbUtil) destroy(args []string) error {
+func (u *kdbUtil) destroy(ctx context.Context, args []string) error {
 	force := false
 	for _, a := range args {
 		if a != "-f" {
@@ -102,7 +103,7 @@ func (u *kdbUtil) destroy(args []string) error {
 }
 
 // stash writes all versions of the master key to the stash file, or to the one of -f.
-func (u *kdbUtil) stash(args []string) error {
+func (u *kdbUtil) stash(ctx context.Context, args []string) error {
 	path := u.realm.StashFile
 	switch {
 	case len(args) == 2 && args[0] == "-f":
@@ -113,7 +114,7 @@ func (u *kdbUtil) stash(args []string) error {
 	if u.ring != nil {
 		u.printf("Using existing stashed keys to update stash file.\n")
 	} else {
-		km, err := u.db.Principal(u.ctx, u.realm.MasterPrincipal)
+		km, err := u.db.Principal(ctx, u.realm.MasterPrincipal)
 		if err != nil {
 			return fmt.Errorf("%w while retrieving master entry", err)
 		}

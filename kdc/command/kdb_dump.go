@@ -2,6 +2,7 @@ package command
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ type dumpArgs struct {
 	exprs   []*regexp.Regexp
 }
 
-func (u *kdbUtil) parseDump(args []string) (dumpArgs, error) {
+func (u *kdbUtil) parseDump(ctx context.Context, args []string) (dumpArgs, error) {
 	var a dumpArgs
 	convert, newKey := false, ""
 	for ; len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-'; args = args[1:] {
@@ -76,7 +77,7 @@ func (u *kdbUtil) parseDump(args []string) (dumpArgs, error) {
 			return a, errUsage
 		}
 		var err error
-		if a.convert, err = u.newConverter(newKey); err != nil {
+		if a.convert, err = u.newConverter(ctx, newKey); err != nil {
 			return a, err
 		}
 	}
@@ -84,8 +85,10 @@ func (u *kdbUtil) parseDump(args []string) (dumpArgs, error) {
 }
 
 // dump writes the database, or the principals whose names match, as text.
-func (u *kdbUtil) dump(args []string) error {
-	a, err := u.parseDump(args)
+func (u *kdbUtil) dump(ctx context.Context, args []string) error {
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	a, err := u.parseDump(ctx, args)
 	if err != nil {
 		return err
 	}
@@ -108,12 +111,12 @@ func (u *kdbUtil) dump(args []string) error {
 	}
 	defer done.end()
 	if a.file == "" {
-		if err := u.write(u.out, a); err != nil {
+		if err := u.write(ctx, u.out, a); err != nil {
 			return fmt.Errorf("%w performing dump", err)
 		}
 		return u.out.Flush()
 	}
-	return u.dumpFile(a)
+	return u.dumpFile(ctx, a)
 }
 
 func matchesAny(exprs []*regexp.Regexp, name string) bool {
@@ -127,7 +130,7 @@ func matchesAny(exprs []*regexp.Regexp, name string) bool {
 
 // dumpFile writes the dump under a temporary name, renames it, and marks FILE.dump_ok, which
 // kprop looks at. FILE.dump_ok is locked meanwhile.
-func (u *kdbUtil) dumpFile(a dumpArgs) (err error) {
+func (u *kdbUtil) dumpFile(ctx context.Context, a dumpArgs) (err error) {
 	okName := a.file + ".dump_ok"
 	ok, err := os.OpenFile(okName, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -146,7 +149,7 @@ func (u *kdbUtil) dumpFile(a dumpArgs) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w while allocating temporary filename dump", err)
 	}
-	err = u.writeDump(tmp, a)
+	err = u.writeDump(ctx, tmp, a)
 	if err == nil {
 		err = os.Rename(tmp.Name(), a.file)
 	}
@@ -157,9 +160,9 @@ func (u *kdbUtil) dumpFile(a dumpArgs) (err error) {
 	return err
 }
 
-func (u *kdbUtil) writeDump(f *os.File, a dumpArgs) error {
+func (u *kdbUtil) writeDump(ctx context.Context, f *os.File, a dumpArgs) error {
 	w := bufio.NewWriterSize(f, 1<<16)
-	err := u.write(w, a)
+	err := u.write(ctx, w, a)
 	if err == nil {
 		err = w.Flush()
 	}
@@ -169,10 +172,10 @@ func (u *kdbUtil) writeDump(f *os.File, a dumpArgs) error {
 	return errors.Join(err, f.Close())
 }
 
-func (u *kdbUtil) write(w io.Writer, a dumpArgs) error {
+func (u *kdbUtil) write(ctx context.Context, w io.Writer, a dumpArgs) error {
 	if a.convert != nil {
-		return u.writeConverted(w, a)
+		return u.writeConverted(ctx, w, a)
 	}
-	_, err := u.db.Dump(u.ctx, w, a.DumpOptions)
+	_, err := u.db.Dump(ctx, w, a.DumpOptions)
 	return err
 }

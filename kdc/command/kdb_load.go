@@ -3,10 +3,12 @@ package command
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 
@@ -54,7 +56,7 @@ func parseLoad(u *kdbUtil, args []string) (loadArgs, error) {
 
 // load replaces the database with a dump, or with -update merges it. If anything is wrong with
 // the dump nothing has happened.
-func (u *kdbUtil) load(args []string) error {
+func (u *kdbUtil) load(ctx context.Context, args []string) error {
 	a, err := parseLoad(u, args)
 	if err != nil {
 		return err
@@ -68,11 +70,13 @@ func (u *kdbUtil) load(args []string) error {
 	if err := checkHeader(in, a); err != nil {
 		return err
 	}
-	db, created, err := u.openForLoad(a)
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	db, created, err := u.openForLoad(ctx, a)
 	if err != nil {
 		return err
 	}
-	if err := u.loadInto(db, in, a); err != nil {
+	if err := u.loadInto(ctx, db, in, a); err != nil {
 		u.reportLoad(a, err)
 		err = errors.Join(errSilent, db.Close())
 		if created {
@@ -81,6 +85,14 @@ func (u *kdbUtil) load(args []string) error {
 		return err
 	}
 	return db.Close()
+}
+
+// untilSignal ends with the first SIGINT or SIGTERM, so that a long command can clean up. A
+// second signal ends the process.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 // cause is an os error without its operation and file, in the words of the C library, which
@@ -112,22 +124,22 @@ func checkHeader(in *bufio.Reader, a loadArgs) error {
 const maxHeader = 128
 
 // openForLoad opens the database; a full load makes one if there is none.
-func (u *kdbUtil) openForLoad(a loadArgs) (db *kdb.DB, created bool, err error) {
-	db, err = openDB(u.ctx, u.console, kdbUtilName, u.realm)
+func (u *kdbUtil) openForLoad(ctx context.Context, a loadArgs) (db *kdb.DB, created bool, err error) {
+	db, err = openDB(ctx, u.console, kdbUtilName, u.realm)
 	if err == nil {
 		return db, false, nil
 	}
 	if _, serr := os.Stat(u.realm.Database); a.update || !errors.Is(serr, os.ErrNotExist) {
 		return nil, false, fmt.Errorf("%w while opening database", err)
 	}
-	db, err = kdb.Create(u.ctx, u.realm.Database, u.realm.Name, dbOptions(u.console, kdbUtilName, u.realm))
+	db, err = kdb.Create(ctx, u.realm.Database, u.realm.Name, dbOptions(u.console, kdbUtilName, u.realm))
 	if err != nil {
 		return nil, false, fmt.Errorf("%w while creating database", err)
 	}
 	return db, true, nil
 }
 
-func (u *kdbUtil) loadInto(db *kdb.DB, in io.Reader, a loadArgs) error {
+func (u *kdbUtil) loadInto(ctx context.Context, db *kdb.DB, in io.Reader, a loadArgs) error {
 	if a.verbose {
 		names := &nameWriter{w: bufio.NewWriter(u.err)}
 		defer names.w.Flush()
@@ -135,7 +147,7 @@ func (u *kdbUtil) loadInto(db *kdb.DB, in io.Reader, a loadArgs) error {
 	}
 	p := u.progress("loaded")
 	defer p.end()
-	_, err := db.Load(u.ctx, in, kdb.LoadOptions{Update: a.update, Progress: p.set})
+	_, err := db.Load(ctx, in, kdb.LoadOptions{Update: a.update, Progress: p.set})
 	return err
 }
 

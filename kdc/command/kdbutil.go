@@ -43,7 +43,6 @@ where,
 // kdbUtil is one run of kdb5_util.
 type kdbUtil struct {
 	*console
-	ctx        context.Context
 	opts       realmOptions
 	masterType krbcrypto.Enctype // -k; 0: as configured
 	masterKvno uint16            // -kv; 0: not given
@@ -57,7 +56,7 @@ type kdbUtil struct {
 
 // kdbCommands are the commands; each gets the words behind its name.
 var kdbCommands = map[string]struct {
-	run  func(u *kdbUtil, args []string) error
+	run  func(u *kdbUtil, ctx context.Context, args []string) error
 	open bool // with database and master key
 }{
 	"create":  {(*kdbUtil).create, false},
@@ -79,7 +78,7 @@ var kdbCommands = map[string]struct {
 // KDBUtil is kdb5_util. args are without the program's name; the exit status is returned: the
 // number of errors.
 func KDBUtil(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	u := &kdbUtil{console: newConsole(stdin, stdout, stderr), ctx: context.Background(), now: time.Now}
+	u := &kdbUtil{console: newConsole(stdin, stdout, stderr), now: time.Now}
 	defer u.flush()
 	if wantsHelp(args) {
 		u.help()
@@ -95,13 +94,14 @@ func KDBUtil(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if u.masterType != 0 {
 		u.realm.MasterKeyType = u.masterType
 	}
+	ctx := context.Background()
 	c := kdbCommands[command]
 	if c.open {
-		if err := u.openAll(); err != nil {
+		if err := u.openAll(ctx); err != nil {
 			return u.end(err)
 		}
 	}
-	err = c.run(u, rest)
+	err = c.run(u, ctx, rest)
 	if u.db != nil {
 		if cerr := u.db.Close(); err == nil && cerr != nil {
 			err = fmt.Errorf("%w while closing database", cerr)
@@ -191,12 +191,12 @@ func (u *kdbUtil) parse(args []string) (command string, rest []string, err error
 
 // openAll opens the database and, if it can, its master key. Without the key the command goes
 // on, and the exit status says so.
-func (u *kdbUtil) openAll() error {
+func (u *kdbUtil) openAll(ctx context.Context) error {
 	var err error
-	if u.db, err = openDB(u.ctx, u.console, kdbUtilName, u.realm); err != nil {
+	if u.db, err = openDB(ctx, u.console, kdbUtilName, u.realm); err != nil {
 		return fmt.Errorf("%w while initializing database", err)
 	}
-	km, err := u.db.Principal(u.ctx, u.realm.MasterPrincipal)
+	km, err := u.db.Principal(ctx, u.realm.MasterPrincipal)
 	if errors.Is(err, kdb.ErrNotFound) {
 		err = messagef("Cannot find master key record in database")
 	}

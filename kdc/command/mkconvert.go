@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ type converter struct {
 
 // newConverter adds a version to the master key: the one in the given stash file, or one made
 // of a password that is asked for.
-func (u *kdbUtil) newConverter(stash string) (*converter, error) {
+func (u *kdbUtil) newConverter(ctx context.Context, stash string) (*converter, error) {
 	if u.ring == nil {
 		return nil, errNoMasterKeys
 	}
@@ -29,7 +30,7 @@ func (u *kdbUtil) newConverter(stash string) (*converter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w while reading new master key", err)
 	}
-	km, err := u.db.Principal(u.ctx, u.realm.MasterPrincipal)
+	km, err := u.db.Principal(ctx, u.realm.MasterPrincipal)
 	if err != nil {
 		return nil, fmt.Errorf("%w while getting master key principal %s", err, u.realm.MasterPrincipal)
 	}
@@ -79,7 +80,7 @@ func (c *converter) record(rec dumpfmt.Record) (dumpfmt.Record, error) {
 }
 
 // writeConverted is kdb.DB.Dump with a converter between the database and w.
-func (u *kdbUtil) writeConverted(w io.Writer, a dumpArgs) error {
+func (u *kdbUtil) writeConverted(ctx context.Context, w io.Writer, a dumpArgs) error {
 	version := a.Version
 	if version == 0 {
 		version = dumpfmt.Current
@@ -92,7 +93,7 @@ func (u *kdbUtil) writeConverted(w io.Writer, a dumpArgs) error {
 	near, far := io.Pipe()
 	var g errgroup.Group
 	g.Go(func() error {
-		_, err := u.db.Dump(u.ctx, far, a.DumpOptions)
+		_, err := u.db.Dump(ctx, far, a.DumpOptions)
 		return errors.Join(err, far.CloseWithError(err))
 	})
 	g.Go(func() error {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -44,12 +45,12 @@ func (u *kdbUtil) flags(command string, args []string, spec string, set func(opt
 
 // admin returns the operations on the database, with the master key that is open. It fails
 // where there is none.
-func (u *kdbUtil) admin() (*admin.Admin, error) {
+func (u *kdbUtil) admin(ctx context.Context) (*admin.Admin, error) {
 	if u.ring == nil {
 		return nil, errNoMasterKeys
 	}
 	open := func(km *dumpfmt.Principal) (*mkey.Ring, error) { return u.ring.Reopen(km) }
-	a, err := admin.New(u.ctx, u.db, u.realm, open, admin.Options{Clock: u.now})
+	a, err := admin.New(ctx, u.db, u.realm, open, admin.Options{Clock: u.now})
 	if err != nil {
 		return nil, fmt.Errorf("%w while getting master key principal %s", err, u.realm.MasterPrincipal)
 	}
@@ -57,7 +58,7 @@ func (u *kdbUtil) admin() (*admin.Admin, error) {
 }
 
 // addMasterKey adds a version of the master key, made of a new password.
-func (u *kdbUtil) addMasterKey(args []string) error {
+func (u *kdbUtil) addMasterKey(ctx context.Context, args []string) error {
 	etype, stash := u.realm.MasterKeyType, false
 	bad := ""
 	rest, err := u.flags("add_mkey", args, "e:s", func(opt byte, arg string) {
@@ -78,7 +79,7 @@ func (u *kdbUtil) addMasterKey(args []string) error {
 	case bad != "":
 		return messagef("Invalid argument %s is an invalid enctype", bad)
 	}
-	a, err := u.admin()
+	a, err := u.admin(ctx)
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (u *kdbUtil) addMasterKey(args []string) error {
 	if err != nil {
 		return fmt.Errorf("%w while transforming master key from password", err)
 	}
-	ring, err := a.AddMasterKey(u.ctx, key)
+	ring, err := a.AddMasterKey(ctx, key)
 	if err != nil {
 		return fmt.Errorf("%w adding new master key to master principal", err)
 	}
@@ -109,11 +110,11 @@ func (u *kdbUtil) addMasterKey(args []string) error {
 }
 
 // useMasterKey says from when on a version seals keys.
-func (u *kdbUtil) useMasterKey(args []string) error {
+func (u *kdbUtil) useMasterKey(ctx context.Context, args []string) error {
 	if len(args) < 1 || len(args) > 2 {
 		return errUsage
 	}
-	a, err := u.admin()
+	a, err := u.admin(ctx)
 	if err != nil {
 		return err
 	}
@@ -129,7 +130,7 @@ func (u *kdbUtil) useMasterKey(args []string) error {
 		}
 		from = time.Unix(int64(when), 0)
 	}
-	switch err := a.UseMasterKey(u.ctx, uint16(kvno), from); {
+	switch err := a.UseMasterKey(ctx, uint16(kvno), from); {
 	case errors.Is(err, mkey.ErrNoneActive):
 		return messagef("Invalid argument there must be one master key currently active")
 	case err != nil:
@@ -142,12 +143,12 @@ func (u *kdbUtil) useMasterKey(args []string) error {
 const masterKeyTime = "Mon Jan 02 15:04:05 MST 2006"
 
 // listMasterKeys lists the versions of the master key.
-func (u *kdbUtil) listMasterKeys([]string) error {
-	a, err := u.admin()
+func (u *kdbUtil) listMasterKeys(ctx context.Context, _ []string) error {
+	a, err := u.admin(ctx)
 	if err != nil {
 		return err
 	}
-	keys, err := a.MasterKeys(u.ctx)
+	keys, err := a.MasterKeys(ctx)
 	if err != nil {
 		return fmt.Errorf("%w while looking up active master key", err)
 	}
@@ -184,7 +185,7 @@ func (u *kdbUtil) passFlags(command string, args []string) (f passFlags, rest []
 }
 
 // updateEncryption seals the keys of principals with the active master key.
-func (u *kdbUtil) updateEncryption(args []string) error {
+func (u *kdbUtil) updateEncryption(ctx context.Context, args []string) error {
 	f, rest, err := u.passFlags("update_princ_encryption", args)
 	if err != nil {
 		return err
@@ -192,7 +193,7 @@ func (u *kdbUtil) updateEncryption(args []string) error {
 	if len(rest) > 1 {
 		return errUsage
 	}
-	a, err := u.admin()
+	a, err := u.admin(ctx)
 	if err != nil {
 		return err
 	}
@@ -210,7 +211,7 @@ func (u *kdbUtil) updateEncryption(args []string) error {
 	case f.verbose:
 		u.printf("Principals whose keys are being re-encrypted to master key vno %d if necessary:\n", o.Kvno)
 	}
-	done, err := u.reencrypt(a, o, f)
+	done, err := u.reencrypt(ctx, a, o, f)
 	if errors.Is(err, admin.ErrPattern) {
 		return fmt.Errorf("error compiling pattern '%s'", o.Pattern)
 	}
@@ -232,7 +233,7 @@ var updateWords = map[admin.Outcome][2]string{
 	admin.Current: {"skipping: ", "would skip:   "},
 }
 
-func (u *kdbUtil) reencrypt(a *admin.Admin, o admin.Reencryption, f passFlags) (admin.Reencrypted, error) {
+func (u *kdbUtil) reencrypt(ctx context.Context, a *admin.Admin, o admin.Reencryption, f passFlags) (admin.Reencrypted, error) {
 	p := &progress{}
 	if !f.verbose {
 		p = u.progress("looked at")
@@ -250,11 +251,11 @@ func (u *kdbUtil) reencrypt(a *admin.Admin, o admin.Reencryption, f passFlags) (
 		}
 		p.step()
 	}
-	return a.Reencrypt(u.ctx, o)
+	return a.Reencrypt(ctx, o)
 }
 
 // purgeMasterKeys removes the versions of the master key that nothing needs.
-func (u *kdbUtil) purgeMasterKeys(args []string) error {
+func (u *kdbUtil) purgeMasterKeys(ctx context.Context, args []string) error {
 	f, rest, err := u.passFlags("purge_mkeys", args)
 	if err != nil {
 		return err
@@ -269,7 +270,7 @@ func (u *kdbUtil) purgeMasterKeys(args []string) error {
 		}
 		u.printf("OK, purging unused master keys from '%s'...\n", name)
 	}
-	a, err := u.admin()
+	a, err := u.admin(ctx)
 	if err != nil {
 		return err
 	}
@@ -284,7 +285,7 @@ func (u *kdbUtil) purgeMasterKeys(args []string) error {
 		verb, would = "Would purge", "would be "
 	}
 	u.printf("%s the following master key(s) from %s:\n", verb, name)
-	gone, err := a.PurgeMasterKeys(u.ctx, u.workingStash(), f.dryRun)
+	gone, err := a.PurgeMasterKeys(ctx, u.workingStash(ctx), f.dryRun)
 	switch {
 	case errors.Is(err, mkey.ErrStashOld):
 		return messagef("Stored master key is not current master key stash file needs updating, command aborting")
@@ -303,12 +304,12 @@ func (u *kdbUtil) purgeMasterKeys(args []string) error {
 
 // workingStash returns the stash file if it opens the database as it is: then it must go on doing
 // so. nil where there is none that does.
-func (u *kdbUtil) workingStash() *mkey.Stash {
+func (u *kdbUtil) workingStash(ctx context.Context) *mkey.Stash {
 	st, err := mkey.ReadStashOf(u.realm.StashFile, u.realm.MasterPrincipal)
 	if err != nil {
 		return nil
 	}
-	km, err := u.db.Principal(u.ctx, u.realm.MasterPrincipal)
+	km, err := u.db.Principal(ctx, u.realm.MasterPrincipal)
 	if err != nil {
 		return nil
 	}
@@ -319,7 +320,7 @@ func (u *kdbUtil) workingStash() *mkey.Stash {
 }
 
 // addRandomKey gives a principal random keys and keeps those of the version before.
-func (u *kdbUtil) addRandomKey(args []string) error {
+func (u *kdbUtil) addRandomKey(ctx context.Context, args []string) error {
 	list := ""
 	for len(args) > 0 && args[0] == "-e" {
 		if len(args) < 2 {
@@ -339,11 +340,11 @@ func (u *kdbUtil) addRandomKey(args []string) error {
 	if len(unknown) > 0 {
 		return messagef("Invalid argument while parsing keysalts %s", list)
 	}
-	a, err := u.admin()
+	a, err := u.admin(ctx)
 	if err != nil {
 		return err
 	}
-	switch err := a.AddRandomKeys(u.ctx, name.String(), slices.Clone(salts)); {
+	switch err := a.AddRandomKeys(ctx, name.String(), slices.Clone(salts)); {
 	case errors.Is(err, admin.ErrUnkPrinc):
 		return messagef("No such entry in the database while fetching principal %s", args[0])
 	case err != nil:

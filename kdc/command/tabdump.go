@@ -2,6 +2,7 @@ package command
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -63,31 +64,31 @@ func (a *tabdumpArgs) setTable(words []string) error {
 
 // tabdump prints one of the tables. Entries that cannot be printed are named on standard error and
 // counted in the exit status.
-func (u *kdbUtil) tabdump(args []string) error {
+func (u *kdbUtil) tabdump(ctx context.Context, args []string) error {
 	a, err := u.parseTabdump(args)
 	if err != nil {
 		return err
 	}
-	if a.MKVNO, err = u.lowestMKVNO(); err != nil {
+	if a.MKVNO, err = u.lowestMKVNO(ctx); err != nil {
 		return fmt.Errorf("%w performing tabular dump", err)
 	}
 	if a.file == "" || a.file == "-" {
-		return u.writeTable(u.out, a)
+		return u.writeTable(ctx, u.out, a)
 	}
 	f, err := os.OpenFile(a.file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("%w opening %s for writing", cause(err), a.file)
 	}
 	w := bufio.NewWriter(f)
-	err = u.writeTable(w, a)
+	err = u.writeTable(ctx, w, a)
 	if err == nil {
 		err = w.Flush()
 	}
 	return errors.Join(err, f.Close())
 }
 
-func (u *kdbUtil) writeTable(w io.Writer, a tabdumpArgs) error {
-	err := tabdump.Write(w, a.table, a.Options, u.db.Principals(u.ctx), func(name string, err error) {
+func (u *kdbUtil) writeTable(ctx context.Context, w io.Writer, a tabdumpArgs) error {
+	err := tabdump.Write(w, a.table, a.Options, u.db.Principals(ctx), func(name string, err error) {
 		u.fail(fmt.Errorf("%s: %w performing tabular dump", name, err))
 	})
 	if err != nil {
@@ -97,8 +98,8 @@ func (u *kdbUtil) writeTable(w io.Writer, a tabdumpArgs) error {
 }
 
 // lowestMKVNO is the version of the master key of entries that name none.
-func (u *kdbUtil) lowestMKVNO() (uint16, error) {
-	km, err := u.db.Principal(u.ctx, u.realm.MasterPrincipal)
+func (u *kdbUtil) lowestMKVNO(ctx context.Context) (uint16, error) {
+	km, err := u.db.Principal(ctx, u.realm.MasterPrincipal)
 	if err != nil {
 		return 0, err
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -16,7 +17,7 @@ const verifyShown = 100
 
 // verify looks for what is wrong with a dump file, or with the database. The exit status is 0 when
 // nothing but warnings was found and every key could be tried.
-func (u *kdbUtil) verify(args []string) error {
+func (u *kdbUtil) verify(ctx context.Context, args []string) error {
 	all := false
 	for ; len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-'; args = args[1:] {
 		if args[0] != "-v" {
@@ -44,7 +45,7 @@ func (u *kdbUtil) verify(args []string) error {
 		where = args[0] + ":"
 		sum, err = u.verifyFile(args[0], o)
 	} else {
-		sum, err = u.verifyDatabase(o)
+		sum, err = u.verifyDatabase(ctx, o)
 	}
 	p.end()
 	if err != nil {
@@ -116,16 +117,16 @@ func (u *kdbUtil) verifyFile(path string, o verify.Options) (sum verify.Summary,
 	return verify.File(f, o)
 }
 
-func (u *kdbUtil) verifyDatabase(o verify.Options) (sum verify.Summary, err error) {
-	if err := u.openAll(); err != nil {
+func (u *kdbUtil) verifyDatabase(ctx context.Context, o verify.Options) (sum verify.Summary, err error) {
+	if err := u.openAll(ctx); err != nil {
 		return sum, err
 	}
 	o.Ring = u.ring
-	o.History, err = u.db.Principal(u.ctx, u.historyPrincipal())
+	o.History, err = u.db.Principal(ctx, u.historyPrincipal())
 	if err != nil && !errors.Is(err, kdb.ErrNotFound) {
 		return sum, err
 	}
-	return verify.Database(u.ctx, u.db, o)
+	return verify.Database(ctx, u.db, o)
 }
 
 func (u *kdbUtil) historyPrincipal() string {
