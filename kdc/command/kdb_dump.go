@@ -112,7 +112,7 @@ func (u *kdbUtil) dump(ctx context.Context, args []string) error {
 	defer done.end()
 	if a.file == "" {
 		if err := u.write(ctx, u.out, a); err != nil {
-			return fmt.Errorf("%w performing dump", err)
+			return fmt.Errorf("%w performing dump", interrupted(err))
 		}
 		return u.out.Flush()
 	}
@@ -154,7 +154,7 @@ func (u *kdbUtil) dumpFile(ctx context.Context, a dumpArgs) (err error) {
 		err = os.Rename(tmp.Name(), a.file)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("%w performing dump", err), os.Remove(tmp.Name()))
+		return errors.Join(fmt.Errorf("%w performing dump", interrupted(err)), os.Remove(tmp.Name()))
 	}
 	_, err = ok.Write([]byte{0})
 	return err

@@ -95,6 +95,16 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
+var errInterrupted = errors.New("interrupted")
+
+// interrupted is err, or errInterrupted if a signal is what it comes from.
+func interrupted(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return errInterrupted
+	}
+	return err
+}
+
 // cause is an os error without its operation and file, in the words of the C library, which
 // begin with a capital letter.
 func cause(err error) error {
@@ -155,7 +165,7 @@ func (u *kdbUtil) loadInto(ctx context.Context, db *kdb.DB, in io.Reader, a load
 func (u *kdbUtil) reportLoad(a loadArgs, err error) {
 	var syn *dumpfmt.SyntaxError
 	if !errors.As(err, &syn) {
-		u.errorf("%s: %v while loading %s\n", kdbUtilName, err, a.file)
+		u.errorf("%s: %v while loading %s\n", kdbUtilName, interrupted(err), a.file)
 	} else {
 		u.errorf("%s: %s: line %d, field %d: %v\n", kdbUtilName, a.file, syn.Line, syn.Field, syn.Err)
 		u.errorf("%s: error processing line %d of %s\n", kdbUtilName, syn.Line, a.file)
