@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"container/list"
 	"crypto/sha256"
 	"sync"
 	"time"
@@ -27,16 +28,16 @@ type lookaside struct {
 type shard struct {
 	mu      sync.Mutex
 	entries map[digest]*cached
-	order   []*cached // by insertion; dropped from the front
+	order   list.List // of *cached, the oldest first
 	bytes   int
 }
 
 type cached struct {
-	key     digest
-	reply   []byte
-	done    bool
-	dropped bool
-	at      time.Time
+	key   digest
+	reply []byte
+	done  bool
+	at    time.Time
+	place *list.Element
 }
 
 func newLookaside() *lookaside {
@@ -75,7 +76,7 @@ func (l *lookaside) begin(key digest, now time.Time) (verdict, []byte) {
 	s.expire(now)
 	e := &cached{key: key, at: now}
 	s.entries[key] = e
-	s.order = append(s.order, e)
+	e.place = s.order.PushBack(e)
 	s.bytes += entryCost
 	return fresh, nil
 }
@@ -101,24 +102,16 @@ func (l *lookaside) finish(key digest, reply []byte, now time.Time) {
 func (s *shard) drop(e *cached) {
 	delete(s.entries, e.key)
 	s.bytes -= entryCost + len(e.reply)
-	e.reply, e.dropped = nil, true
+	s.order.Remove(e.place)
 }
 
 // expire drops what is too old, and the oldest while there is too much.
 func (s *shard) expire(now time.Time) {
-	n := 0
-	for _, e := range s.order {
-		if !e.dropped {
-			if now.Sub(e.at) < cacheTTL && s.bytes <= cacheBytes/shards {
-				break
-			}
-			s.drop(e)
+	for front := s.order.Front(); front != nil; front = s.order.Front() {
+		e := front.Value.(*cached)
+		if now.Sub(e.at) < cacheTTL && s.bytes <= cacheBytes/shards {
+			return
 		}
-		n++
+		s.drop(e)
 	}
-	if n == len(s.order) {
-		s.order = s.order[:0]
-		return
-	}
-	s.order = s.order[n:]
 }

@@ -30,7 +30,6 @@ type world struct {
 	creds  func(c *kdctest.Creds)          // changes what is shown
 	from   netip.Addr                      // of the client
 	msg    func(msg []byte) []byte         // changes the message
-	subkey *krbcrypto.Key                  // opens the reply, if set
 	parts  []func(p *krbmsg.EncTicketPart) // more changes of the header ticket
 }
 
