@@ -74,8 +74,8 @@ func OpenAppender(path string, o AppenderOptions) (*Appender, error) {
 // want is the state a new file starts at. One is begun, and fetch called with want, when
 // there is no file or an empty one; when the file is of another epoch; and when fetch returns
 // ErrRebase, which says that it cannot continue from the file's last state (what lies between
-// is pruned, the file is ahead, or its hash is not ours). The old file is then kept as
-// NAME.EPOCH. fetch is called before the old file is touched; as want may be stale by
+// is pruned, the file is ahead, or its hash is not ours). An old file that holds changesets is
+// then kept as NAME.EPOCH. fetch is called before the old file is touched; as want may be stale by
 // then, fetch must return an error for a state that is not of its present epoch, whereupon
 // nothing is changed.
 //
@@ -130,8 +130,11 @@ func (a *Appender) extend(ctx context.Context, want State, fetch func(State) ([]
 		return &FormatError{File: a.path, Offset: int64(len(Header)), Err: ErrRealm}
 	}
 	suffix := a.end.base.Epoch.String()
-	if damaged {
+	switch {
+	case damaged:
 		suffix = "damaged"
+	case a.end.off == a.end.head: // nothing in it
+		suffix = ""
 	}
 	aside := a.replaceWith(suffix)
 	if a.end.base.Epoch != want.Epoch {

@@ -114,7 +114,7 @@ func TestAppendCreatesAndContinues(t *testing.T) {
 func TestLeftoversAreSwept(t *testing.T) {
 	m, o := newMemFS(), newOutbox(testBase())
 	m.put("/d/.delta.new-0123", []byte("x"))
-	m.put("/d/.delta.rewrite", []byte("x"))
+	m.put("/d/.delta.new-4567", []byte("x"))
 	m.put("/d/.delta2.new-0123", nil)
 	a := openMem(t, m)
 	o.commit(t, 2)
@@ -187,6 +187,23 @@ func TestAppendSetsOtherEpochAside(t *testing.T) {
 		t.Errorf("stale append: %v", err)
 	}
 	wantFile(t, m, o2.base, o2)
+}
+
+// TestEmptyFileIsNotKept: a new epoch leaves no clutter when all was acknowledged.
+func TestEmptyFileIsNotKept(t *testing.T) {
+	m, o := newMemFS(), newOutbox(testBase())
+	a := openMem(t, m)
+	o.commit(t, 2)
+	mustAppend(t, a, o, o.base)
+	if _, err := a.Truncate(t.Context(), testEpoch, 2); err != nil {
+		t.Fatal(err)
+	}
+	o2 := newOutbox(Initial("EXAMPLE.COM", 7, time.Unix(9, 0)))
+	mustAppend(t, a, o2, o2.base)
+	wantFile(t, m, o2.base, o2)
+	if got := m.list(); len(got) != 1 {
+		t.Errorf("files left: %q", got)
+	}
 }
 
 func TestAppendRebases(t *testing.T) {
@@ -421,6 +438,56 @@ func TestTruncate(t *testing.T) {
 		wantFile(t, m, o.at(int(got.Serial)), o)
 		if files := m.list(); len(files) != 1 {
 			t.Errorf("files left: %q", files)
+		}
+	}
+}
+
+// TestTruncateWhileOthersWrite lets something happen after the remaining part was copied and
+// before the lock is taken again.
+func TestTruncateWhileOthersWrite(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(b *Appender, o *outbox)
+		base uint64
+	}{
+		{"append", func(b *Appender, o *outbox) {
+			o.commit(t, 3)
+			mustAppend(t, b, o, o.base)
+		}, 2},
+		{"truncation of less", func(b *Appender, _ *outbox) {
+			if _, err := b.Truncate(t.Context(), testEpoch, 1); err != nil {
+				t.Fatal(err)
+			}
+		}, 2},
+		{"truncation of more", func(b *Appender, o *outbox) {
+			if _, err := b.Truncate(t.Context(), testEpoch, 6); err != nil {
+				t.Fatal(err)
+			}
+			o.commit(t, 1)
+			mustAppend(t, b, o, o.base)
+		}, 6},
+	} {
+		m, o := newMemFS(), newOutbox(testBase())
+		a, b := openMem(t, m), openMem(t, m)
+		o.commit(t, 6)
+		mustAppend(t, a, o, o.base)
+		m.before = func(op, _ string) error {
+			if op == "sync" {
+				m.before = nil
+				c.do(b, o)
+			}
+			return nil
+		}
+		if s, err := a.Truncate(t.Context(), testEpoch, 2); err != nil || s != o.at(int(c.base)) {
+			t.Fatalf("%s: %v, %v", c.name, s, err)
+		}
+		wantFile(t, m, o.at(int(c.base)), o)
+		o.commit(t, 1)
+		mustAppend(t, a, o, o.base)
+		mustAppend(t, b, o, o.base)
+		wantFile(t, m, o.at(int(c.base)), o)
+		if got := m.list(); len(got) != 1 {
+			t.Errorf("%s: files left: %q", c.name, got)
 		}
 	}
 }

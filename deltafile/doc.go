@@ -19,13 +19,15 @@
 // # Names in the directory
 //
 //	NAME                   header, base line, changesets; nothing else
-//	.NAME.new-XXXXXXXX     a file about to get its name (no lock can be held yet: random)
-//	.NAME.rewrite          a file about to replace NAME (its lock is held: one name is enough)
-//	NAME.EPOCH[.N]         set aside: another epoch, or one that could not be continued
+//	.NAME.new-X            a draft: a file about to get its name (X is random)
+//	NAME.EPOCH[.N]         set aside: another epoch, or one that could not be continued; only if
+//	                       it held changesets
 //	NAME.damaged[.N]       set aside: damage was found in it
 //
-// Files set aside are never read again nor deleted: that is for the administrator. Hidden ones
-// that a crash left are removed by the next creation or truncation. Mode 0600 always; a rewritten
+// Files set aside are never read again nor deleted: that is for the administrator. There may be a
+// thousand of one epoch or damaged; after that an append fails rather than fill the disk. Drafts that a
+// crash left are removed by whoever next makes a file or replaces one; a draft that was still being
+// made is then useless, for the path stands for another file than its maker knows. Mode 0600 always; a rewritten
 // file belongs to whoever rewrote it, so writers and truncator run as one user.
 //
 // # Lock
@@ -42,11 +44,14 @@
 //	append      lock; find the end; cut a torn tail; fetch; verify; write (at the end, once for
 //	            each 4 MiB); unlock. No fsync.
 //	Sync        fsync NAME; after NAME was opened anew also fsync the directory.
-//	create      write .NAME.new-X, fsync it, lock it, link it to NAME (fails if there is one),
-//	            unlink the other name, fsync the directory.
-//	replace     lock; write .NAME.rewrite, fsync it, lock it; if the old file is kept, link it to
-//	            its second name; rename over NAME; fsync the directory. Truncation, Reset, a new
-//	            epoch, healing and an empty file all are this.
+//	create      lock a draft, write it, fsync it, link it to NAME (fails if there is one), unlink
+//	            the other name, fsync the directory.
+//	replace     lock; lock a draft, write it, fsync it; if the old file is kept, link it to its
+//	            second name; rename the draft over NAME; fsync the directory. Reset, a new epoch,
+//	            healing, an empty file and a truncation of all there is are this.
+//	truncate    lock; find the end; unlock. Check all and copy what remains to a draft, fsync it.
+//	            Lock; if NAME stands for another file now, begin again; copy what came meanwhile,
+//	            fsync; rename over NAME; fsync the directory.
 //
 // # What a crash leaves
 //
@@ -56,9 +61,9 @@
 //	in append             nothing, or a prefix of the bytes: complete changesets and at most one
 //	                      torn at the end. The next under the lock cuts the torn one and, from
 //	                      an outbox, appends it again. Readers wait at a torn one.
-//	in create             a hidden file, or NAME complete with the hidden one as its second name
-//	in replace            a hidden file, perhaps the second name of the old file; NAME stands for
-//	                      the old file or the new one, both complete
+//	in create             a draft, or NAME complete with the draft as its second name
+//	in replace, truncate  a draft, perhaps the second name of the old file; NAME stands for the
+//	                      old file or the new one, both complete
 //
 // A machine that dies loses, beyond that, any part of what was never synced. Bytes appended since
 // the last Sync may be missing, or cut anywhere, or zeros, or rubbish; those before are intact

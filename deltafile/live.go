@@ -155,72 +155,84 @@ type content struct {
 	last     State
 }
 
-// create makes the missing file: complete and synced under another name, then linked to
-// its own, which fails with fs.ErrExist if somebody else was faster. The new file's lock is
-// held before the name appears. The other name is random, for nobody holds a lock yet.
+// draft is a new file that has not got its name yet: complete, synced and locked.
+type draft struct {
+	tmp  string
+	file File
+	end  fileEnd
+}
+
+// create makes the missing file: complete under another name, then linked to its own, which
+// fails with fs.ErrExist if somebody else was faster. The new file's lock is held before the
+// name appears.
 func (a *Appender) create(ctx context.Context, c content) error {
-	var r [8]byte
-	_, _ = rand.Read(r[:])
-	tmp := a.sibling(newPrefix + hex.EncodeToString(r[:]))
-	f, end, err := a.build(ctx, tmp, c)
+	d, err := a.draft(ctx, c)
 	if err != nil {
 		return err
 	}
-	err = a.fsys.Link(tmp, a.path)
+	err = a.fsys.Link(d.tmp, a.path)
 	if errors.Is(err, fs.ErrNotExist) { // swept away: somebody else was faster
 		err = fs.ErrExist
 	}
-	rerr := a.fsys.Remove(tmp)
-	if err == nil && !errors.Is(rerr, fs.ErrNotExist) {
-		err = rerr
-	}
 	if err != nil {
-		_ = f.Close()
+		return a.discard(d, err)
+	}
+	if err := a.fsys.Remove(d.tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		_ = d.file.Close()
 		return err
 	}
-	return a.adopt(f, end)
+	return a.adopt(d)
 }
 
 // replaceWith returns a function that puts a new file in the place of the present one, whose
-// lock is held, by rename: the path names one or the other, complete, at every moment.
-// With a suffix the old file is kept under NAME.SUFFIX. The temporary name is always the
-// same: the lock makes it ours, and what a crash left there is overwritten by the next.
+// lock is held. With a suffix the old file is kept under NAME.SUFFIX.
 func (a *Appender) replaceWith(suffix string) func(context.Context, content) error {
 	return func(ctx context.Context, c content) error {
-		tmp := a.sibling("rewrite")
-		if err := a.fsys.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		f, end, err := a.build(ctx, tmp, c)
+		d, err := a.draft(ctx, c)
 		if err != nil {
 			return err
 		}
 		if suffix != "" {
-			err = a.keep(suffix)
+			if err := a.keep(suffix); err != nil {
+				return a.discard(d, err)
+			}
 		}
-		if err == nil {
-			err = a.fsys.Rename(tmp, a.path)
-		}
-		if err != nil {
-			_ = f.Close()
-			return errors.Join(err, a.fsys.Remove(tmp))
-		}
-		return a.adopt(f, end)
+		return a.install(d)
 	}
 }
 
-// build writes and syncs a new file under the name tmp and takes its lock.
-func (a *Appender) build(ctx context.Context, tmp string, c content) (File, fileEnd, error) {
-	f, err := a.fsys.Create(tmp)
-	if err != nil {
-		return nil, fileEnd{}, err
+// install renames a draft over the present file, whose lock is held: the path names one or the
+// other, complete, at every moment.
+func (a *Appender) install(d draft) error {
+	if err := a.fsys.Rename(d.tmp, a.path); err != nil {
+		return a.discard(d, err)
 	}
-	end, err := a.fill(ctx, f, c)
+	return a.adopt(d)
+}
+
+// draft writes a new file under a random name, for not everybody who does holds a lock.
+func (a *Appender) draft(ctx context.Context, c content) (draft, error) {
+	var r [8]byte
+	_, _ = rand.Read(r[:]) // never fails
+	d := draft{tmp: a.sibling(draftPrefix + hex.EncodeToString(r[:]))}
+	f, err := a.fsys.Create(d.tmp)
 	if err != nil {
-		_ = f.Close()
-		return nil, fileEnd{}, errors.Join(err, a.fsys.Remove(tmp))
+		return draft{}, err
 	}
-	return f, end, nil
+	d.file = f
+	if d.end, err = a.fill(ctx, f, c); err != nil {
+		return draft{}, a.discard(d, err)
+	}
+	return d, nil
+}
+
+// discard gives a draft up because of err.
+func (a *Appender) discard(d draft, err error) error {
+	_ = d.file.Close()
+	if rerr := a.fsys.Remove(d.tmp); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+		err = errors.Join(err, rerr)
+	}
+	return err
 }
 
 // fill writes the content of a new file.
@@ -257,35 +269,34 @@ func copyRange(dst io.Writer, src io.ReaderAt, from, to int64) error {
 	return err
 }
 
-// adopt makes f, complete, synced, locked and just given its name, the open file, and the name
-// durable. Should that fail it is not known which file a power cut leaves: no later sync may
-// succeed.
-func (a *Appender) adopt(f File, end fileEnd) error {
+// adopt makes a draft that has just got its name the open file, and the name durable. Should
+// that fail it is not known which file a power cut leaves: no later sync may succeed.
+func (a *Appender) adopt(d draft) error {
 	if a.file != nil {
 		a.group.retire(a.file)
 	}
-	a.file, a.end, a.known = f, end, true
+	a.file, a.end, a.known = d.file, d.end, true
 	if err := a.group.syncDir(); err != nil {
 		a.group.fail(fmt.Errorf("deltafile: sync of the directory: %w", err))
 		return err
 	}
-	a.group.replaced(f)
+	a.group.replaced(d.file)
 	a.sweep()
 	return nil
 }
 
-// newPrefix begins the suffix of files that are about to get their name.
-const newPrefix = "new-"
+// draftPrefix begins the suffix of files that have not got their name yet.
+const draftPrefix = "new-"
 
-// sweep removes what creations have left behind that a crash cut short. One that is under way
-// will find its file gone, and the path's own there. A failure leaves it for the next time.
+// sweep removes drafts that a crash has left behind. One that is being made will find itself
+// gone, and another file behind the path. A failure leaves them for the next time.
 func (a *Appender) sweep() {
 	dir := filepath.Dir(a.path)
 	names, err := a.fsys.Names(dir)
 	if err != nil {
 		return
 	}
-	prefix := filepath.Base(a.sibling(newPrefix))
+	prefix := filepath.Base(a.sibling(draftPrefix))
 	for _, name := range names {
 		if strings.HasPrefix(name, prefix) {
 			_ = a.fsys.Remove(filepath.Join(dir, name))

@@ -13,7 +13,7 @@ import (
 // no append can be lost in between, and the path names a complete file at every moment.
 //
 // The work is that of copying what remains: call it when all is acknowledged, or when what
-// can go is at least as much as what must stay. A upto before the base does nothing; one
+// can go is at least as much as what must stay. Others append meanwhile. A upto before the base does nothing; one
 // beyond the end drops everything. *EpochError: the file is of another epoch and stays as
 // it is. *FormatError: damage; it stays. fs.ErrNotExist: no file.
 func Truncate(ctx context.Context, path string, e Epoch, upto uint64) (State, error) {
@@ -43,28 +43,64 @@ func (a *Appender) Truncate(ctx context.Context, e Epoch, upto uint64) (State, e
 	return s, nil
 }
 
+// errMoved: the file was replaced or cut while it was copied.
+var errMoved = errors.New("file was replaced meanwhile")
+
 func (a *Appender) truncate(ctx context.Context, e Epoch, upto uint64) (State, error) {
-	if err := a.refresh(ctx); err != nil {
-		if errors.Is(err, errNoHead) {
-			err = fs.ErrNotExist
+	for {
+		if err := a.refresh(ctx); err != nil {
+			if errors.Is(err, errNoHead) {
+				err = fs.ErrNotExist
+			}
+			return State{}, err
 		}
-		return State{}, err
+		base, last := a.end.base, a.end.state
+		switch {
+		case base.Epoch != e:
+			return State{}, &EpochError{State: base}
+		case upto <= base.Serial:
+			return base, nil
+		case upto >= last.Serial:
+			return last, a.replaceWith("")(ctx, content{base: last, last: last})
+		}
+		cut, err := a.keepBehind(ctx, upto)
+		if !errors.Is(err, errMoved) {
+			return cut, err
+		}
 	}
-	base, last := a.end.base, a.end.state
-	switch {
-	case base.Epoch != e:
-		return State{}, &EpochError{State: base}
-	case upto <= base.Serial:
-		return base, nil
-	case upto >= last.Serial:
-		return last, a.replaceWith("")(ctx, content{base: last, last: last})
+}
+
+// keepBehind truncates where something remains. What is there now is checked and copied without
+// the lock, for that may take long and complete changesets stay as they are; only what
+// was appended meanwhile is copied under it.
+func (a *Appender) keepBehind(ctx context.Context, upto uint64) (State, error) {
+	file, end := a.file, a.end
+	if err := file.Unlock(); err != nil {
+		return State{}, err
 	}
 	cut, off, err := a.findCut(upto)
 	if err != nil {
 		return State{}, err
 	}
-	c := content{base: cut, from: off, to: a.end.off, last: last}
-	return cut, a.replaceWith("")(ctx, c)
+	d, err := a.draft(ctx, content{base: cut, from: off, to: end.off, last: end.state})
+	if err != nil {
+		return State{}, err
+	}
+	err = a.refresh(ctx)
+	if a.file != file || err == nil && a.end.off < end.off {
+		err = errMoved
+	}
+	if err == nil && a.end.off > end.off {
+		if err = copyRange(d.file, a.file, end.off, a.end.off); err == nil {
+			err = d.file.Sync()
+		}
+		d.end.state = a.end.state
+		d.end.off += a.end.off - end.off
+	}
+	if err != nil {
+		return State{}, a.discard(d, err)
+	}
+	return cut, a.install(d)
 }
 
 // findCut decodes from the base to the changeset upto and returns the state after it and
