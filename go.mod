@@ -3,6 +3,8 @@ module krealm
 go 1.26.0
 
 require (
+	filippo.io/edwards25519 v1.2.0
+	filippo.io/nistec v0.0.4
 	github.com/fsnotify/fsnotify v1.10.1
 	github.com/jcmturner/gokrb5/v8 v8.4.4
 	github.com/rogpeppe/go-internal v1.16.0

@@ -62,6 +62,9 @@ var decryptedTypes = map[string]func() message2{
 	"kdc_encrypted_challenge": func() message2 { return new(PAEncTSEnc) },
 	"fast_req":                func() message2 { return new(FastReq) },
 	"fast_response":           func() message2 { return new(FastResponse) },
+	"spake_factor":            func() message2 { return new(SPAKEFactor) },
+	"request_cookie_plain":    func() message2 { return new(SecureCookie) },
+	"reply_cookie_plain":      func() message2 { return new(SecureCookie) },
 }
 
 func TestFixturesRoundTrip(t *testing.T) {
@@ -88,7 +91,7 @@ func TestFixturesRoundTrip(t *testing.T) {
 	}
 	for _, want := range []string{"request", "response", "enc_kdc_rep_part", "ticket_enc_part",
 		"authenticator", "pa_enc_timestamp", "fast_req", "fast_response", "padata 1", "padata 19",
-		"padata 136", "padata 128", "padata 2", "padata 129", "padata 130", "e-data", "authorization-data"} {
+		"padata 136", "padata 151", "spake_factor", "reply_cookie_plain", "padata 128", "padata 2", "padata 129", "padata 130", "e-data", "authorization-data"} {
 		if counts[want] == 0 {
 			t.Errorf("no %s among the fixtures", want)
 		}
@@ -171,6 +174,8 @@ func paMessage(p PAData, reply bool) message2 {
 		return new(PACRequest)
 	case p.Type == PAPACOptions:
 		return new(PACOptions)
+	case p.Type == PASPAKE:
+		return new(SPAKE)
 	case p.Type == PAEncTimestamp || p.Type == PAEncryptedChal:
 		return new(EncryptedData)
 	}
