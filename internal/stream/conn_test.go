@@ -133,7 +133,7 @@ func TestStalledReceiver(t *testing.T) {
 
 func TestServer(t *testing.T) {
 	r := streamtest.NewRealm("EXAMPLE.ORG")
-	var log lockedBuffer
+	log := lockedBuffer{written: make(chan struct{}, 1)}
 	got := make(chan string)
 	s := &stream.Server{Acceptor: r.Acceptor(slave, master), Log: zerolog.New(&log), MaxPending: 3,
 		Handle: func(_ context.Context, c *stream.Conn) {
@@ -186,6 +186,9 @@ func TestServer(t *testing.T) {
 	if _, err := stream.Initiate(ctx, nc, r.Credentials(nobody, slave)); !errors.Is(err, stream.ErrRefused) {
 		t.Error(err)
 	}
+	for !strings.Contains(log.String(), "not on the allow list") {
+		<-log.written
+	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -201,13 +204,18 @@ func TestServer(t *testing.T) {
 }
 
 type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	written chan struct{}
+	mu      sync.Mutex
+	b       bytes.Buffer
 }
 
 func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	select {
+	case l.written <- struct{}{}:
+	default:
+	}
 	return l.b.Write(p)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"krealm/deltafile"
@@ -107,7 +108,7 @@ func (f *Feed) from(at deltafile.State, limit int64) (css []*deltafile.Changeset
 		size += int64(len(f.window[end].Raw))
 		end++
 	}
-	return f.window[i:end:end], true, nil
+	return slices.Clone(f.window[i:end]), true, nil
 }
 
 // HashAt returns the state at a serial of the present epoch, if it is known without reading

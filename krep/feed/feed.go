@@ -174,9 +174,8 @@ func (f *Feed) add(base deltafile.State, css []*deltafile.Changeset) {
 		f.first = f.first.After(f.window[drop])
 		drop++
 	}
-	if drop > 0 {
-		f.window = append([]*deltafile.Changeset(nil), f.window[drop:]...)
-	}
+	clear(f.window[:drop]) // so that what is dropped is freed; append moves the rest now and then
+	f.window = f.window[drop:]
 	f.wake()
 	f.poke()
 }

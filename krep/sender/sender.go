@@ -101,6 +101,8 @@ func (s *Sender) run(ctx context.Context) {
 		t := time.NewTimer(s.o.Backoff.Delay(failures, s.o.Jitter()))
 		select {
 		case <-ctx.Done():
+			t.Stop()
+			return
 		case <-t.C:
 		case <-s.again:
 		}

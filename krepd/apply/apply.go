@@ -12,6 +12,7 @@ import (
 
 	"krealm/deltafile"
 	"krealm/kdc/kdb"
+	"krealm/krepd/spool"
 )
 
 // DB is what is applied to; *kdb.DB is one.
@@ -139,6 +140,11 @@ func (a *Applier) settle(ctx context.Context) (ready bool, err error) {
 	}
 	if b := a.Broken(); b == nil {
 		_, anew, err := a.spool.Settle(ctx, st)
+		var damage *spool.DamageError
+		if errors.As(err, &damage) {
+			a.log.Error().Err(err).Msg("spool is in order again, the damaged file is kept")
+			err = nil
+		}
 		if err != nil {
 			return false, err
 		}

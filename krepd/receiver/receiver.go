@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -332,25 +333,44 @@ func (s *session) read(ctx context.Context) error {
 	}
 }
 
-// records spools what has become complete.
-func (s *session) records(ctx context.Context, m *wire.Records) error {
-	if s.want {
-		return s.fail(wire.ReasonChain, 0, "records without the full copy that was asked for")
-	}
-	s.pending = append(s.pending, m.Data...)
-	var css []*deltafile.Changeset
-	rest := s.pending
+const (
+	endLine    = "\nend\t"
+	maxPending = 65 << 20 // octets: more than the longest changeset
+)
+
+// decode takes the complete changesets off what has come.
+func (s *session) decode() (css []*deltafile.Changeset, rest []byte, err error) {
+	rest = s.pending
 	for len(rest) > 0 {
 		cs, n, err := deltafile.Decode(s.at, rest)
 		if errors.Is(err, deltafile.ErrIncomplete) {
 			break
 		}
 		if err != nil {
-			return s.fail(wire.ReasonChain, s.at.Serial+1, err.Error())
+			return nil, nil, s.fail(wire.ReasonChain, s.at.Serial+1, err.Error())
 		}
 		css = append(css, cs)
 		s.at = s.at.After(cs)
 		rest = rest[n:]
+	}
+	return css, rest, nil
+}
+
+// records spools what has become complete.
+func (s *session) records(ctx context.Context, m *wire.Records) error {
+	if s.want {
+		return s.fail(wire.ReasonChain, 0, "records without the full copy that was asked for")
+	}
+	// A changeset is complete with its end line: without one in sight there is no use in looking
+	// at the same octets again.
+	seen := max(0, len(s.pending)-len(endLine))
+	s.pending = append(s.pending, m.Data...)
+	if !bytes.Contains(s.pending[seen:], []byte(endLine)) && len(s.pending) < maxPending {
+		return nil
+	}
+	css, rest, err := s.decode()
+	if err != nil {
+		return err
 	}
 	if len(css) == 0 {
 		return nil

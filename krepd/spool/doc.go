@@ -11,6 +11,7 @@
 //	killed                             the file then                       Settle
 //	while appending                    has a torn tail                     cuts it off
 //	after appending, before Sync       has more than was acknowledged      keeps it; it is good
+//	by a power cut, before Sync        may have anything at its end        keeps what is good
 //	while cutting or starting anew     is the old or the new one           keeps it
 //	between a full copy's load into    is of the state before the copy     starts anew at the
 //	the database and the start anew                                        database's state

@@ -90,10 +90,9 @@ func (s *Spool) Path() string { return s.path }
 // Settle makes the spool one that can be continued to and from the database's state, and returns
 // its last state, which is then durable. anew says why it was started anew, if it was. With a
 // database that waits for its first full copy (epoch 0) there is no spool, and the result is
-// zero.
+// zero. A *DamageError comes with a good result; other errors leave things as they are.
 func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.State, anew string, err error) {
-	last, err = s.app.Last(ctx)
-	var damage *deltafile.FormatError
+	last, damage, err := s.app.Recover(ctx)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		last, err = deltafile.State{}, nil
@@ -101,8 +100,6 @@ func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.
 			return last, "", nil
 		}
 		anew = "there is none"
-	case errors.As(err, &damage):
-		last, err, anew = deltafile.State{}, nil, damage.Error()
 	case err != nil:
 		return deltafile.State{}, "", err
 	case last.Epoch != db.Epoch:
@@ -129,8 +126,25 @@ func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.
 		return deltafile.State{}, "", err
 	}
 	s.set(last)
+	if damage != nil {
+		return last, "", &DamageError{Last: last, Err: damage}
+	}
 	return last, "", nil
 }
+
+// DamageError says that a spool was damaged and is in order again: what stood before the damage,
+// up to Last, is kept, and the damaged file as NAME.damaged. A power cut leaves such damage behind
+// what was synced.
+type DamageError struct {
+	Last deltafile.State
+	Err  error
+}
+
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("spool was damaged behind %d: %v", e.Last.Serial, e.Err)
+}
+
+func (e *DamageError) Unwrap() error { return e.Err }
 
 func (s *Spool) set(last deltafile.State) {
 	var size int64

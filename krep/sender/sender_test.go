@@ -1,0 +1,395 @@
+package sender
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"krealm/deltafile"
+	"krealm/internal/krbmsg"
+	"krealm/internal/wire"
+)
+
+func TestNeverGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil, nil)
+		b.run()
+		<-time.After(time.Hour - time.Second)
+		b.stop()
+		dials := b.dialled()
+		ms := time.Millisecond
+		for i, want := range []time.Duration{0, 100 * ms, 300 * ms, 700 * ms, 1500 * ms, 3100 * ms, 6300 * ms, 12700 * ms, 25500 * ms, 51100 * ms, 81100 * ms, 111100 * ms} {
+			if dials[i] != want {
+				t.Errorf("dial %d at %v, want %v", i, dials[i], want)
+			}
+		}
+		if n := len(dials); n < 120 || n > 140 {
+			t.Errorf("%d dials in an hour", n)
+		}
+		if n := strings.Count(b.log.String(), "stream lost"); n != 1 {
+			t.Errorf("the same trouble was logged %d times", n)
+		}
+		if st := b.status(); st.State != "retrying" || !strings.Contains(st.LastError, "connection refused") {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// follower is a slave that acknowledges what has come, and keeps it.
+func follower(from func(b *bench) deltafile.State) func(*end) {
+	return func(e *end) {
+		at := from(e.b)
+		e.hello(at)
+		for {
+			m := e.next()
+			if m == nil {
+				return
+			}
+			r, ok := m.(*wire.Records)
+			if !ok {
+				continue
+			}
+			e.got = append(e.got, r.Data...)
+			for len(e.got) > 0 {
+				cs, n, err := deltafile.Decode(at, e.got)
+				if errors.Is(err, deltafile.ErrIncomplete) {
+					break
+				}
+				if err != nil {
+					e.b.t.Error(err)
+					return
+				}
+				at, e.got = at.After(cs), e.got[n:]
+			}
+			e.ack(at)
+		}
+	}
+}
+
+func baseOf(b *bench) deltafile.State { base, _, _ := b.feed.View(); return base }
+
+func TestStreamsWhatComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, follower(baseOf), nil)
+		b.run()
+		synctest.Wait()
+		for _, size := range []int{10, 500, 3000} {
+			b.feed.add(50, size)
+			synctest.Wait() // no time passes: nothing on the way waits for a timer
+		}
+		last := b.feed.add(3, wire.MaxData*2+5)
+		synctest.Wait()
+		if st := b.status(); st.State != "streaming" || st.Applied != last.Serial || st.Sent != last.Serial || st.Behind != 0 {
+			t.Errorf("%+v, want all of %d", st, last.Serial)
+		}
+		if now := time.Since(b.start); now != 0 {
+			t.Errorf("it took %v", now)
+		}
+		b.stop()
+	})
+}
+
+func TestHeartbeatsAndSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var beats []time.Duration
+		b := newBench(t, nil, nil)
+		b.serve = func(e *end) {
+			e.hello(baseOf(b))
+			for {
+				m := e.any()
+				if m == nil {
+					return
+				}
+				if h, ok := m.(*wire.Heartbeat); ok && len(b.dialled()) == 1 {
+					beats = append(beats, time.Since(b.start))
+					if !h.HasDigest || h.Digest != [32]byte{9} {
+						t.Errorf("heartbeat %+v", h)
+					}
+				}
+			}
+		}
+		b.run()
+		<-time.After(25 * time.Second)
+		b.stop()
+		ms := time.Millisecond
+		want := []time.Duration{0, 5000 * ms, 10000 * ms, 15000 * ms}
+		for i := range want {
+			if i >= len(beats) || beats[i] != want[i] {
+				t.Fatalf("heartbeats at %v, want %v", beats, want)
+			}
+		}
+		dials := b.dialled()
+		if len(dials) < 2 || dials[1] != 20100*ms {
+			t.Errorf("dials at %v: a slave that is silent for 20 s is gone", dials)
+		}
+	})
+}
+
+func TestWindowBoundsWhatIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var got int
+		b := newBench(t, nil, func(o *Options) { o.Window = 100_000 })
+		b.feed.add(5000, 100)
+		b.serve = func(e *end) {
+			e.hello(baseOf(b))
+			for m := e.next(); m != nil; m = e.next() {
+				if r, ok := m.(*wire.Records); ok {
+					mu.Lock()
+					got += len(r.Data)
+					mu.Unlock()
+				}
+			}
+		}
+		b.run()
+		<-time.After(3 * time.Second)
+		b.stop()
+		if got < 100_000 || got > 100_000+batchBytes {
+			t.Errorf("%d octets under way", got)
+		}
+	})
+}
+
+func TestStalledSlaveIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil, nil)
+		b.feed.add(10, 100)
+		b.serve = func(e *end) {
+			e.hello(baseOf(b))
+			<-time.After(time.Minute) // reads nothing
+		}
+		b.run()
+		<-time.After(45 * time.Second)
+		if st := b.status(); st.Failures < 2 || len(b.dialled()) < 3 {
+			t.Errorf("%+v after dials at %v", st, b.dialled())
+		}
+		b.stop()
+	})
+}
+
+func TestTicketEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var byes []time.Duration
+		b := newBench(t, nil, nil)
+		b.realm.Edit = func(p *krbmsg.EncTicketPart) { p.EndTime = time.Now().Unix() + 600 }
+		b.serve = func(e *end) {
+			e.hello(baseOf(b))
+			quit := make(chan struct{})
+			defer close(quit)
+			b.wg.Go(func() {
+				for {
+					select {
+					case <-quit:
+						return
+					case <-time.After(5 * time.Second):
+						e.send(&wire.Heartbeat{})
+					}
+				}
+			})
+			for m := e.next(); m != nil; m = e.next() {
+				if m.Kind() == wire.KindBye {
+					byes = append(byes, time.Since(b.start))
+				}
+			}
+		}
+		b.run()
+		<-time.After(19 * time.Minute)
+		b.stop()
+		if len(byes) < 2 || byes[0].Truncate(time.Second) != 540*time.Second {
+			t.Errorf("renewed at %v, want one minute before the ticket ends", byes)
+		}
+		if dials := b.dialled(); len(dials) < 2 || dials[1] != byes[0] {
+			t.Errorf("dials at %v: a stream that ends in order is followed at once", dials)
+		}
+	})
+}
+
+// Two masters that push each other out must not do so at full speed.
+func TestQuickGoodbyesAreSpaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, func(e *end) {
+			e.hello(baseOf(e.b))
+			e.send(&wire.Bye{Text: "a new stream took its place"})
+			for m := e.next(); m != nil; m = e.next() {
+			}
+		}, nil)
+		b.run()
+		<-time.After(time.Minute)
+		b.stop()
+		if n := len(b.dialled()); n > 15 {
+			t.Errorf("%d dials in a minute", n)
+		}
+	})
+}
+
+func TestSlaveAheadOfTheFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil, nil)
+		ahead := b.feed.add(5, 100)
+		b.feed.css = b.feed.css[:2]
+		var reason wire.Reason
+		b.serve = func(e *end) {
+			e.hello(ahead)
+			if m, ok := e.next().(*wire.Error); ok {
+				reason = m.Reason
+			}
+		}
+		b.run()
+		<-time.After(5 * time.Second)
+		b.stop()
+		if reason != wire.ReasonInternal || !strings.Contains(b.status().LastError, "ahead of the delta file") {
+			t.Errorf("reason %v, %+v", reason, b.status())
+		}
+	})
+}
+
+func TestGoodbyeWhenKrepStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var last wire.Message
+		b := newBench(t, func(e *end) {
+			e.hello(baseOf(e.b))
+			for m := e.next(); m != nil; m = e.next() {
+				last = m
+			}
+		}, nil)
+		b.run()
+		synctest.Wait()
+		b.stop()
+		if m, ok := last.(*wire.Bye); !ok || m.Text != "krep stops" {
+			t.Errorf("the last word was %+v", last)
+		}
+	})
+}
+
+// A copy that takes long to make and long to load: heartbeats keep the stream alive.
+func TestSlowCopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var copied []byte
+		var base deltafile.State
+		b := newBench(t, nil, nil)
+		b.src.take, b.src.size = time.Minute, 3*wire.MaxData+17
+		b.serve = func(e *end) {
+			e.hello(deltafile.State{})
+			quit := make(chan struct{})
+			defer close(quit)
+			b.wg.Go(func() {
+				for {
+					select {
+					case <-quit:
+						return
+					case <-time.After(5 * time.Second):
+						e.send(&wire.Heartbeat{})
+					}
+				}
+			})
+			for m := e.next(); m != nil; m = e.next() {
+				switch m := m.(type) {
+				case *wire.SnapshotBegin:
+					base = deltafile.State{Realm: realmName, Epoch: deltafile.Epoch(m.Base.Epoch), Serial: m.Base.Serial, Hash: m.Base.Hash}
+				case *wire.SnapshotChunk:
+					copied = append(copied, m.Data...)
+				case *wire.SnapshotEnd:
+					b.wg.Go(func() { // loading
+						<-time.After(time.Minute)
+						e.send(&wire.SnapshotEnd{Size: m.Size})
+						e.ack(base)
+					})
+				}
+			}
+		}
+		b.run()
+		<-time.After(90 * time.Second)
+		if st := b.status(); st.State != "full" || st.Percent != 100 {
+			t.Errorf("while it is loaded: %+v", st)
+		}
+		<-time.After(60 * time.Second)
+		if st := b.status(); st.State != "streaming" || st.Applied != base.Serial {
+			t.Errorf("after it: %+v", st)
+		}
+		if len(copied) != b.src.size || len(bytes.Trim(copied, "\x07")) > 0 {
+			t.Errorf("%d octets copied, want %d", len(copied), b.src.size)
+		}
+		if n := len(b.dialled()); n != 1 {
+			t.Errorf("%d dials", n)
+		}
+		b.stop()
+	})
+}
+
+func TestNoCopyToBeHad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told *wire.Error
+		b := newBench(t, nil, nil)
+		b.src.err = errors.New("no such database /var/lib/secret")
+		b.serve = func(e *end) {
+			e.hello(deltafile.State{})
+			for m := e.next(); m != nil; m = e.next() {
+				if m, ok := m.(*wire.Error); ok {
+					told = m
+				}
+			}
+		}
+		b.run()
+		<-time.After(10 * time.Second)
+		if st := b.status(); !strings.Contains(st.LastError, "no such database") || st.State != "retrying" {
+			t.Errorf("%+v", st)
+		}
+		if told == nil || told.Reason != wire.ReasonSnapshot || strings.Contains(told.Text, "secret") {
+			t.Errorf("the slave was told %+v", told)
+		}
+		b.stop()
+	})
+}
+
+func TestWrongRealmVersionAndRole(t *testing.T) {
+	good := wire.Hello{MinVersion: 1, MaxVersion: 1, Role: wire.Slave, Realm: realmName}
+	realm, version, role := good, good, good
+	realm.Realm = "OTHER.ORG"
+	version.MinVersion, version.MaxVersion = 2, 3
+	role.Role = wire.Feeder
+	for want, h := range map[wire.Reason]wire.Hello{wire.ReasonRealm: realm, wire.ReasonVersion: version, wire.ReasonRole: role} {
+		synctest.Test(t, func(t *testing.T) {
+			var told wire.Reason
+			b := newBench(t, func(e *end) {
+				e.next()
+				e.send(&h)
+				if m, ok := e.next().(*wire.Error); ok {
+					told = m.Reason
+				}
+			}, nil)
+			b.run()
+			<-time.After(time.Second)
+			b.stop()
+			if told != want {
+				t.Errorf("told %v, want %v", told, want)
+			}
+		})
+	}
+}
+
+// A slave that acknowledges what it was never sent gets a full copy.
+func TestForeignAckForcesCopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil, nil)
+		copies := 0
+		b.serve = func(e *end) {
+			e.hello(baseOf(b))
+			e.ack(deltafile.State{Epoch: baseOf(b).Epoch, Serial: 99})
+			for m := e.next(); m != nil; m = e.next() {
+				if m.Kind() == wire.KindSnapshotBegin {
+					copies++
+				}
+			}
+		}
+		b.run()
+		<-time.After(5 * time.Second)
+		b.stop()
+		if copies == 0 {
+			t.Error("no full copy")
+		}
+	})
+}
