@@ -263,7 +263,7 @@ func TestNewEpoch(t *testing.T) {
 	}
 	verify(t, slave)
 	checkDelta(t, slave)
-	if _, err := os.Stat(slave.o.DeltaFile + "." + before.Epoch.String()); err != nil {
-		t.Error(err)
+	if _, err := os.Stat(slave.o.DeltaFile + "." + before.Epoch.String()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a delta file without changes is kept: %v", err)
 	}
 }
