@@ -67,7 +67,7 @@ func (f *Feed) worth(still bool) (e deltafile.Epoch, upto uint64, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	free := f.before(upto)
-	return e, upto, free >= minCut && free >= f.size/2
+	return e, upto, free >= f.o.MinCut && free >= f.size/2
 }
 
 func (f *Feed) truncate(ctx context.Context, e deltafile.Epoch, upto uint64) error {

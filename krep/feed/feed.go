@@ -18,8 +18,8 @@ const (
 	DefaultWindow  = 16 << 20               // bytes
 	DefaultMaxSize = 1 << 30                // bytes
 	DefaultQuiet   = 200 * time.Millisecond // without an append before the whole file is dropped
-	minCut         = 1 << 20                // bytes that must be droppable in a busy file
-	markEvery      = 64 << 10               // bytes between marks
+	DefaultMinCut  = 1 << 20                // bytes that must be droppable in a busy file
+	marksPerCut    = 16                     // marks in that many bytes
 	agePeriod      = time.Minute            // how often MaxAge is looked at
 )
 
@@ -38,6 +38,7 @@ type Options struct {
 	Window  int64         // bytes of changesets kept in memory; 0: DefaultWindow
 	MaxSize int64         // of the file, in bytes; 0: DefaultMaxSize, negative: no limit
 	MaxAge  time.Duration // of the oldest change a slave may hold; 0: no limit
+	MinCut  int64         // bytes that can go from a busy file before it is rewritten; 0: DefaultMinCut
 	Quiet   time.Duration // 0: DefaultQuiet
 
 	Log  zerolog.Logger
@@ -74,6 +75,9 @@ func New(o Options) *Feed {
 	}
 	if o.MaxSize == 0 {
 		o.MaxSize = DefaultMaxSize
+	}
+	if o.MinCut == 0 {
+		o.MinCut = DefaultMinCut
 	}
 	if o.Quiet == 0 {
 		o.Quiet = DefaultQuiet
@@ -164,7 +168,7 @@ func (f *Feed) add(base deltafile.State, css []*deltafile.Changeset) {
 		if f.oldest.IsZero() {
 			f.oldest = cs.Time()
 		}
-		if n := len(f.marks); n == 0 || f.size-f.marks[n-1].off >= markEvery {
+		if n := len(f.marks); n == 0 || f.size-f.marks[n-1].off >= f.o.MinCut/marksPerCut {
 			f.marks = append(f.marks, mark{cs.Serial, f.size})
 		}
 	}

@@ -205,6 +205,13 @@ func (b *bench) auth(ctx context.Context, nc net.Conn, principal string) (*strea
 	return stream.Initiate(ctx, nc, b.realm.Credentials(masterID, principal))
 }
 
+// safely changes what a test and its slaves share; the slaves of two connections may overlap.
+func (b *bench) safely(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+}
+
 func (b *bench) status() Status { return b.set.Status()[0] }
 
 func (b *bench) dialled() []time.Duration {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,7 +104,7 @@ func TestHeartbeatsAndSilence(t *testing.T) {
 					return
 				}
 				if h, ok := m.(*wire.Heartbeat); ok && len(b.dialled()) == 1 {
-					beats = append(beats, time.Since(b.start))
+					b.safely(func() { beats = append(beats, time.Since(b.start)) })
 					if !h.HasDigest || h.Digest != [32]byte{9} {
 						t.Errorf("heartbeat %+v", h)
 					}
@@ -131,7 +130,6 @@ func TestHeartbeatsAndSilence(t *testing.T) {
 
 func TestWindowBoundsWhatIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
 		var got int
 		b := newBench(t, nil, func(o *Options) { o.Window = 100_000 })
 		b.feed.add(5000, 100)
@@ -139,9 +137,7 @@ func TestWindowBoundsWhatIsUnderWay(t *testing.T) {
 			e.hello(baseOf(b))
 			for m := e.next(); m != nil; m = e.next() {
 				if r, ok := m.(*wire.Records); ok {
-					mu.Lock()
-					got += len(r.Data)
-					mu.Unlock()
+					b.safely(func() { got += len(r.Data) })
 				}
 			}
 		}
@@ -192,7 +188,7 @@ func TestTicketEnds(t *testing.T) {
 			})
 			for m := e.next(); m != nil; m = e.next() {
 				if m.Kind() == wire.KindBye {
-					byes = append(byes, time.Since(b.start))
+					b.safely(func() { byes = append(byes, time.Since(b.start)) })
 				}
 			}
 		}
@@ -235,7 +231,7 @@ func TestSlaveAheadOfTheFile(t *testing.T) {
 		b.serve = func(e *end) {
 			e.hello(ahead)
 			if m, ok := e.next().(*wire.Error); ok {
-				reason = m.Reason
+				b.safely(func() { reason = m.Reason })
 			}
 		}
 		b.run()
@@ -253,7 +249,7 @@ func TestGoodbyeWhenKrepStops(t *testing.T) {
 		b := newBench(t, func(e *end) {
 			e.hello(baseOf(e.b))
 			for m := e.next(); m != nil; m = e.next() {
-				last = m
+				e.b.safely(func() { last = m })
 			}
 		}, nil)
 		b.run()
@@ -329,7 +325,7 @@ func TestNoCopyToBeHad(t *testing.T) {
 			e.hello(deltafile.State{})
 			for m := e.next(); m != nil; m = e.next() {
 				if m, ok := m.(*wire.Error); ok {
-					told = m
+					b.safely(func() { told = m })
 				}
 			}
 		}
@@ -338,10 +334,10 @@ func TestNoCopyToBeHad(t *testing.T) {
 		if st := b.status(); !strings.Contains(st.LastError, "no such database") || st.State != "retrying" {
 			t.Errorf("%+v", st)
 		}
+		b.stop()
 		if told == nil || told.Reason != wire.ReasonSnapshot || strings.Contains(told.Text, "secret") {
 			t.Errorf("the slave was told %+v", told)
 		}
-		b.stop()
 	})
 }
 
@@ -358,7 +354,7 @@ func TestWrongRealmVersionAndRole(t *testing.T) {
 				e.next()
 				e.send(&h)
 				if m, ok := e.next().(*wire.Error); ok {
-					told = m.Reason
+					e.b.safely(func() { told = m.Reason })
 				}
 			}, nil)
 			b.run()
@@ -381,7 +377,7 @@ func TestForeignAckForcesCopy(t *testing.T) {
 			e.ack(deltafile.State{Epoch: baseOf(b).Epoch, Serial: 99})
 			for m := e.next(); m != nil; m = e.next() {
 				if m.Kind() == wire.KindSnapshotBegin {
-					copies++
+					b.safely(func() { copies++ })
 				}
 			}
 		}
