@@ -223,6 +223,20 @@ func newDiskOutbox(t testing.TB, dir string) diskOutbox {
 	return d
 }
 
+// truncateRead drops from the file what a tail has read, again and again until ctx ends.
+func truncateRead(ctx context.Context, path string, tail *Tail) error {
+	for ctx.Err() == nil {
+		s := tail.Last()
+		if s.IsZero() {
+			continue
+		}
+		if _, err := Truncate(ctx, path, s.Epoch, s.Serial); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // TestProcesses: several processes append to one file, some are killed and followed by others,
 // a truncator drops what a tail has read - and the tail reads every changeset once, in order.
 func TestProcesses(t *testing.T) {
@@ -236,19 +250,7 @@ func TestProcesses(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	truncated := make(chan error, 1)
-	go func() {
-		for ctx.Err() == nil {
-			s := tail.Last()
-			if s.IsZero() {
-				continue
-			}
-			if _, err := Truncate(ctx, path, s.Epoch, s.Serial); err != nil && ctx.Err() == nil {
-				truncated <- err
-				return
-			}
-		}
-		truncated <- nil
-	}()
+	go func() { truncated <- truncateRead(ctx, path, tail) }()
 	batches := make(chan []*Changeset, 10000) // more than there will be
 	go func() {
 		defer close(batches)
