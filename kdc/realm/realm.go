@@ -130,3 +130,6 @@ func (r *Realm) Lockout(e *Entry) dumpfmt.Lockout {
 	l, _ := r.db.Lockout(e.Principal.Name)
 	return l
 }
+
+// Cached returns how many decoded entries are kept.
+func (r *Realm) Cached() int64 { return r.cached.Load() }

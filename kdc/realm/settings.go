@@ -6,6 +6,7 @@ import (
 
 	"krealm/internal/krbcrypto"
 	"krealm/internal/krbmsg"
+	"krealm/internal/spake"
 )
 
 // Settings is what the configuration says of the realm (kdc specification, section 9).
@@ -27,6 +28,10 @@ type Settings struct {
 	DisableSuccess   bool // no success is written
 
 	ECIndicator string // encrypted_challenge_indicator
+
+	SPAKEGroups     []spake.Group // spake_preauth_groups; none: SPAKE is off
+	SPAKEChallenge  spake.Group   // spake_preauth_kdc_challenge: sent unasked; 0: none
+	SPAKEIndicators []string      // spake_preauth_indicator
 
 	HostBased      []string // host_based_services; "*" is all
 	NoHostReferral []string

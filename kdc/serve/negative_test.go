@@ -3,6 +3,7 @@ package serve
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -63,6 +64,24 @@ func recorded(t testing.TB, at int64) (*dispatcher, *memLog) {
 		cache: newLookaside(), log: log,
 		clock: func() time.Time { return time.Unix(at, 0) },
 	}, log
+}
+
+func (l *memLog) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.events)
+}
+
+func (l *memLog) event(i int) exchange.Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.events[i]
+}
+
+func (l *memLog) text() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.lines)
 }
 
 var peer = netip.MustParseAddr("192.0.2.7")

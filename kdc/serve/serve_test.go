@@ -110,10 +110,10 @@ func TestUDPAndTCPShareTheCache(t *testing.T) {
 		t.Errorf("UDP %s, TCP %s", summary(first), summary(again))
 	}
 	if !log.has("repeated (retransmitted?) request from 127.0.0.1, resending previous response") {
-		t.Errorf("log: %q", log.lines)
+		t.Errorf("log: %q", log.text())
 	}
-	if len(log.events) != 1 {
-		t.Errorf("%d exchanges, want 1", len(log.events))
+	if log.count() != 1 {
+		t.Errorf("%d exchanges, want 1", log.count())
 	}
 }
 
@@ -131,8 +131,8 @@ func TestSmallDatagramLimit(t *testing.T) {
 	}
 	c := dial(t, "tcp", tcp)
 	sendFrame(t, c, msg)
-	if got := summary(readFrame(t, c)); got != "AS-REP" || len(log.events) != 1 {
-		t.Errorf("%s after %d exchanges", got, len(log.events))
+	if got := summary(readFrame(t, c)); got != "AS-REP" || log.count() != 1 {
+		t.Errorf("%s after %d exchanges", got, log.count())
 	}
 	if got := summary(askUDP(t, udp, goodRequest(3))); got != "ERR 52 " {
 		t.Errorf("afterwards: %s", got)
@@ -160,7 +160,7 @@ func TestSilence(t *testing.T) {
 		t.Errorf("TCP answered %s", summary(got))
 	}
 	if !log.has("Invalid message type - while dispatching") {
-		t.Errorf("log: %q", log.lines)
+		t.Errorf("log: %q", log.text())
 	}
 }
 
@@ -193,7 +193,7 @@ func TestLongMessages(t *testing.T) {
 		}
 	}
 	if !log.has("wants 1048576 bytes, cap is 1048572") {
-		t.Errorf("log: %q", log.lines)
+		t.Errorf("log: %q", log.text())
 	}
 	c := dial(t, "tcp", tcp)
 	if err := binary.Write(c, binary.BigEndian, uint32(0)); err != nil {
@@ -239,7 +239,7 @@ func TestUNIXSocket(t *testing.T) {
 	if got := summary(readFrame(t, c)); got != "AS-REP" {
 		t.Error(got)
 	}
-	if got := address(log.events[0].From); got != "local" {
+	if got := address(log.event(0).From); got != "local" {
 		t.Errorf("peer %s", got)
 	}
 }
@@ -532,7 +532,7 @@ func TestParallelClients(t *testing.T) {
 	for e := range errs {
 		t.Error(e)
 	}
-	if log.panics > 0 {
-		t.Error(log.lines)
+	if log.has("panic") {
+		t.Error("panic")
 	}
 }
