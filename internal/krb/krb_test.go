@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -170,7 +171,9 @@ func TestTicket(t *testing.T) {
 	for _, e := range []krbcrypto.Enctype{17, 18, 19, 20} {
 		for _, tcp := range []bool{true, false} {
 			kdc, c, service := world(t, tcp)
+			kdc.mu.Lock()
 			kdc.session = e
+			kdc.mu.Unlock()
 			tk, err := c.Ticket(t.Context(), name("kdc2"))
 			if err != nil {
 				t.Fatalf("%v, tcp %v: %v", e, tcp, err)
@@ -204,7 +207,9 @@ func TestTicket(t *testing.T) {
 
 func TestShortTicketIsNotKept(t *testing.T) {
 	kdc, c, _ := world(t, true)
+	kdc.mu.Lock()
 	kdc.life = renewBefore / 2
+	kdc.mu.Unlock()
 	for range 2 {
 		before := kdc.asked()
 		if _, err := c.Ticket(t.Context(), name("kdc2")); err != nil || kdc.asked() == before {
@@ -248,7 +253,9 @@ func TestOlderVersionIsTried(t *testing.T) {
 func TestNextKDCIsAsked(t *testing.T) {
 	kdc, c, _ := world(t, true)
 	young, _, _ := world(t, true) // does not know the service yet
+	young.mu.Lock()
 	delete(young.keys, name("kdc2"))
+	young.mu.Unlock()
 	young.set(name("kdc1"), 3, c.Keytab.Keys(name("kdc1"), 3, 18)[0])
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -273,17 +280,19 @@ func TestSpoiledReplies(t *testing.T) {
 		"tag only": func([]byte) []byte { return []byte{0x7e} },
 	} {
 		kdc, c, _ := world(t, true)
-		n := 0
+		var n atomic.Int32
+		kdc.mu.Lock()
 		kdc.edit = func(b []byte) []byte {
-			if n++; n < 3 { // the AS exchange goes well
+			if n.Add(1) < 3 { // the AS exchange goes well
 				return b
 			}
 			return edit(b)
 		}
+		kdc.mu.Unlock()
 		if _, err := c.Ticket(t.Context(), name("kdc2")); err == nil {
 			t.Errorf("%s: accepted", what)
 		}
-		n = 10
+		n.Store(10)
 		if _, err := c.Ticket(t.Context(), name("kdc2")); err == nil {
 			t.Errorf("%s, from the first reply on: accepted", what)
 		}
