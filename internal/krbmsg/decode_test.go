@@ -51,7 +51,7 @@ func text(tag der.Tag, s string) func(w *der.Writer) {
 	return func(w *der.Writer) { w.Contents(tag, []byte(s)) }
 }
 
-// TestDecodingRules is section 2 of the specification of the KDC.
+// TestDecodingRules is section 2 of docs/protocols/kdc.md.
 func TestDecodingRules(t *testing.T) {
 	time := func(s string) map[uint8]func(*der.Writer) {
 		return map[uint8]func(*der.Writer){5: text(der.TagGeneralizedTime, s)}

@@ -44,7 +44,7 @@ type state struct {
 	out exchange.Outcome
 }
 
-// step is one row of the specification's table.
+// step is one row of its table.
 type step struct {
 	name string
 	run  func(*state) *exchange.Refusal

@@ -30,7 +30,7 @@ where,
 	[-x db_args]* - dbname=NAME names the database
 `
 
-// serveOptions are the options of krb5kdc (kdc specification, section 9.1).
+// serveOptions are the options of krb5kdc (docs/protocols/kdc.md section 9.1).
 type serveOptions struct {
 	realms     []realmOptions
 	foreground bool

@@ -7,7 +7,7 @@ import (
 	"krealm/internal/krbmsg"
 )
 
-// ErrorReply encodes the KRB-ERROR of a refusal (kdc specification, section 7). client is nil
+// ErrorReply encodes the KRB-ERROR of a refusal (docs/protocols/kdc.md section 7). client is nil
 // while unknown. There is no ctime: clients correct their clocks by stime alone.
 func (r *Refusal) ErrorReply(now time.Time, client *Principal, server Principal) []byte {
 	e := r.Message(now, client, server)

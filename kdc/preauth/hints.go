@@ -18,20 +18,21 @@ func Hints(c *Context) krbmsg.MethodData {
 		}
 		md = append(md, etypeInfo2(key))
 	}
+	cookie := Cookie()
 	// Principals that need hardware get no mechanism that is none.
 	if key != nil && !c.Client.Has(dumpfmt.AttrRequiresHWAuth) {
+		if useSPAKE(c) {
+			var hint krbmsg.PAData
+			hint, cookie = spakeHint(c)
+			md = append(md, hint)
+		}
 		pa := krbmsg.PAData{Type: krbmsg.PAEncTimestamp, Value: []byte{}}
 		if c.Armor != nil {
 			pa.Type = krbmsg.PAEncryptedChal
 		}
 		md = append(md, pa)
 	}
-	return append(md, Cookie())
-}
-
-// Cookie is the PA-FX-COOKIE of a KDC that keeps no state about the client.
-func Cookie() krbmsg.PAData {
-	return krbmsg.PAData{Type: krbmsg.PAFXCookie, Value: []byte("MIT")}
+	return append(md, cookie)
 }
 
 // SaltInfo is the padata of an AS reply that tells how the client's key is made from its

@@ -3,6 +3,7 @@ package preauth
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"krealm/internal/krbcrypto"
@@ -44,11 +45,14 @@ type Result struct {
 type mechanism struct {
 	name   string // as logs have it
 	verify func(c *Context, value []byte) (*Result, *exchange.Refusal)
+	on     func(c *Context) bool // whether it is configured; nil: always
+	costly bool                  // only the first element of a request is looked at
 }
 
 var mechanisms = map[int32]mechanism{
-	krbmsg.PAEncTimestamp:  {"encrypted_timestamp", encTimestamp},
-	krbmsg.PAEncryptedChal: {"encrypted_challenge", encChallenge},
+	krbmsg.PAEncTimestamp:  {name: "encrypted_timestamp", verify: encTimestamp},
+	krbmsg.PAEncryptedChal: {name: "encrypted_challenge", verify: encChallenge},
+	krbmsg.PASPAKE:         {name: "spake", verify: verifySPAKE, on: useSPAKE, costly: true},
 }
 
 // Verify tries the padata of a request in order. Success of any element makes the whole
@@ -56,12 +60,16 @@ var mechanisms = map[int32]mechanism{
 // padata is neither: the Result is empty. notes are lines for the log.
 func Verify(c *Context, padata []krbmsg.PAData) (res Result, notes []string, refusal *exchange.Refusal) {
 	tried := 0
+	var seen []int32
 	for _, pa := range padata {
 		m, known := mechanisms[pa.Type]
-		if !known || tried == maxVerified {
+		if !known || m.on != nil && !m.on(c) || tried == maxVerified || m.costly && slices.Contains(seen, pa.Type) {
 			continue
 		}
 		tried++
+		if m.costly {
+			seen = append(seen, pa.Type)
+		}
 		got, fail := m.verify(c, pa.Value)
 		if fail != nil {
 			fail = filter(fail)

@@ -9,7 +9,7 @@ import (
 	"krealm/internal/spake"
 )
 
-// Settings is what the configuration says of the realm (kdc specification, section 9).
+// Settings is what the configuration says of the realm (docs/protocols/kdc.md section 9).
 // Durations are seconds.
 type Settings struct {
 	Name         string // the realm

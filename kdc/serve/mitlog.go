@@ -13,7 +13,7 @@ import (
 	"krealm/kdc/exchange"
 )
 
-// MITLog writes the lines of MIT krb5kdc, which log watchers know (kdc specification, section
+// MITLog writes the lines of MIT krb5kdc, which log watchers know (docs/protocols/kdc.md section
 // 8). Files get them with a header, syslog without.
 type MITLog struct {
 	Files  []io.Writer

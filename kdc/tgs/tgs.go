@@ -52,7 +52,7 @@ type state struct {
 	out exchange.Outcome
 }
 
-// step is one row of the specification's table, or some.
+// step is one row of its table, or some.
 type step struct {
 	name string
 	run  func(*state) *exchange.Refusal

@@ -1,5 +1,5 @@
 // Package transit reads, extends and checks the list of realms that a client's ticket came
-// through, in the DOMAIN-X500-COMPRESS form (RFC 4120 section 3.3.3.2; kdc specification,
+// through, in the DOMAIN-X500-COMPRESS form (RFC 4120 section 3.3.3.2; docs/protocols/kdc.md
 // section 5.7).
 //
 // Realms are separated by commas. A realm that ends in "." lends the suffix of the realm
