@@ -17,8 +17,8 @@ func (c *Checker) Principal(p *dumpfmt.Principal, line int) {
 	}
 	c.names = append(c.names, c.hash(p.Name))
 	a := at{c, line, p.Name}
-	if len(p.Name) > longName {
-		a.warning("the name has %d bytes: MIT's LMDB database takes %d", len(p.Name), longName)
+	if len(p.Name) > dumpfmt.MaxLMDBName {
+		a.warning("the name has %d bytes: MIT's LMDB database takes %d", len(p.Name), dumpfmt.MaxLMDBName)
 	}
 	name, err := dumpfmt.ParseName(p.Name, "")
 	if err == nil && name.Realm != c.realm && name.Components[0] != "krbtgt" && name.Components[0] != "WELLKNOWN" {

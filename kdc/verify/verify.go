@@ -135,8 +135,8 @@ func (c *Checker) Policy(p *dumpfmt.Policy, line int) {
 		a.warning("this policy comes twice in the file: the last counts")
 	}
 	c.policies[p.Name] = true
-	if len(p.Name) > longName {
-		a.warning("the name has %d bytes: MIT's LMDB database takes %d", len(p.Name), longName)
+	if len(p.Name) > dumpfmt.MaxLMDBName {
+		a.warning("the name has %d bytes: MIT's LMDB database takes %d", len(p.Name), dumpfmt.MaxLMDBName)
 	}
 	if p.MaxLife != 0 && p.MinLife > p.MaxLife {
 		a.warning("the minimum password life is longer than the maximum: passwords can never be changed in time")
@@ -201,9 +201,6 @@ func (c *Checker) Duplicates() map[uint64]bool {
 	}
 	return double
 }
-
-// longName is the longest name that MIT's LMDB database takes, in bytes.
-const longName = 511
 
 // keyError describes why a key does not open, in the words of a report.
 func keyError(err error) string {
