@@ -208,8 +208,9 @@ func (a *Applier) next(ctx context.Context, tail *deltafile.Tail) ([]*deltafile.
 	defer interrupt()
 	a.mu.Lock()
 	a.interrupt = interrupt
+	due := a.expect.set && a.expect.serial <= a.applied.Serial
 	a.mu.Unlock()
-	if len(a.loads) > 0 {
+	if due || len(a.loads) > 0 {
 		return nil, context.Canceled
 	}
 	return tail.Next(ctx)
