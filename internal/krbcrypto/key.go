@@ -70,7 +70,7 @@ func RandomKey(e Enctype) (*Key, error) {
 }
 
 // KeyFromSeed applies the enctype's random-to-key function (RFC 3961 section 3) to a seed of
-// exactly SeedBytes. It fails with ErrUnsupported or ErrKeySize.
+// exactly SeedBytes, which it copies. It fails with ErrUnsupported or ErrKeySize.
 func KeyFromSeed(e Enctype, seed []byte) (*Key, error) {
 	s := suiteOf(e)
 	if s == nil {
@@ -79,7 +79,7 @@ func KeyFromSeed(e Enctype, seed []byte) (*Key, error) {
 	if len(seed) != s.seedBytes {
 		return nil, fmt.Errorf("%s seed of %d bytes, want %d: %w", s.name, len(seed), s.seedBytes, ErrKeySize)
 	}
-	return newKey(s, s.profile.randomToKey(seed)), nil
+	return newKey(s, s.profile.randomToKey(slices.Clone(seed))), nil
 }
 
 // Enctype returns the key's type.

@@ -359,3 +359,27 @@ func TestGokrb5(t *testing.T) {
 		}
 	}
 }
+
+func TestKeysDoNotAlias(t *testing.T) {
+	for _, e := range DefaultEnctypes() {
+		seed := make([]byte, SeedBytes(e))
+		k, err := KeyFromSeed(e, seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw := bytes.Clone(k.Bytes())
+		k2, err := NewKey(e, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range seed {
+			seed[i] = 0xff
+		}
+		for i := range raw {
+			raw[i] = 0xff
+		}
+		if !k.Equal(k2) {
+			t.Errorf("%v: a key changed with the bytes it was made of", e)
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"krealm/internal/admin"
 	"krealm/internal/krbmsg"
 	"krealm/internal/realmconf"
+	"krealm/internal/spake"
 	"krealm/kdc/as"
 	"krealm/kdc/exchange"
 	"krealm/kdc/kdb"
@@ -276,6 +277,7 @@ func (r *servedRealm) settings() (realm.Settings, error) {
 		HostBased:        r.conf.HostBased,
 		NoHostReferral:   r.conf.NoHostReferral,
 	}
+	r.spake(&s)
 	var err, err2 error
 	s.AllowRC4, err = p.Bool(false, "libdefaults", "allow_rc4")
 	s.AllowDES3, err2 = p.Bool(false, "libdefaults", "allow_des3")
@@ -292,6 +294,32 @@ func (r *servedRealm) settings() (realm.Settings, error) {
 		return slices.DeleteFunc(slices.Clone(list), func(v string) bool { return v == "." }), len(list) > 0
 	}
 	return s, errors.Join(err, err2)
+}
+
+// spake takes the relations of SPAKE pre-authentication. It is off unless groups are named; as
+// in MIT krb5 a word that is no group, or a challenge in a group that is not among them, is
+// passed over with a line in the log.
+func (r *servedRealm) spake(s *realm.Settings) {
+	p := r.all.Profile()
+	complain := func(format string, args ...any) {
+		r.server.log.Line(serve.LevelWarning, fmt.Sprintf("realm "+r.conf.Name+": "+format, args...))
+	}
+	list, _ := p.String("libdefaults", "spake_preauth_groups")
+	var unknown []string
+	if s.SPAKEGroups, unknown = spake.ParseGroups(list); len(unknown) > 0 {
+		complain("spake_preauth_groups: unknown %q", unknown)
+	}
+	s.SPAKEIndicators = p.Strings("realms", r.conf.Name, "spake_preauth_indicator")
+	name, ok := p.String("kdcdefaults", "spake_preauth_kdc_challenge")
+	if !ok || name == "" {
+		return
+	}
+	g, err := spake.ParseGroup(name)
+	if err != nil || !slices.Contains(s.SPAKEGroups, g) {
+		complain("spake_preauth_kdc_challenge: %q is not among spake_preauth_groups, no challenge is sent unasked", name)
+		return
+	}
+	s.SPAKEChallenge = g
 }
 
 // hostSuffixes returns the names under which [domain_realm] may know a host: its own, then each
