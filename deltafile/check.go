@@ -23,11 +23,26 @@ func (r Report) Torn() int64 { return r.Size - r.Good }
 // then tells of the good part. ErrIncomplete: the file ends within its head.
 func Check(path string) (Report, error) {
 	var r Report
-	err := walk(path, true, &r, func(css []*Changeset) {
-		r.Changesets += len(css)
-		for _, cs := range css {
-			r.Lines += int64(cs.NLines)
+	err := walk(path, true, &r, func([]*Changeset) error { return nil })
+	return r, err
+}
+
+// Scan is Check, and calls each with the changesets as it reads them, some at a time; they are
+// valid during the call only. before is the place of the first of them in the file, in bytes;
+// the others stand behind it without a gap. An error of each ends the scan and
+// is returned, for errors.Is.
+func Scan(path string, each func(base State, before int64, css []*Changeset) error) (Report, error) {
+	var r Report
+	off := int64(0)
+	err := walk(path, true, &r, func(css []*Changeset) error {
+		if off == 0 {
+			off = int64(len(appendHead(nil, r.Base)))
 		}
+		before := off
+		for _, cs := range css {
+			off += int64(len(cs.Raw))
+		}
+		return each(r.Base, before, css)
 	})
 	return r, err
 }
@@ -36,12 +51,12 @@ func Check(path string) (Report, error) {
 // those of Check; css then holds the good part. A torn tail is left out silently.
 func ReadAll(path string) (base State, css []*Changeset, err error) {
 	var r Report
-	err = walk(path, false, &r, func(more []*Changeset) { css = append(css, more...) })
+	err = walk(path, false, &r, func(more []*Changeset) error { css = append(css, more...); return nil })
 	return r.Base, css, err
 }
 
 // walk reads the file that path names now, batch by batch.
-func walk(path string, reuse bool, r *Report, each func([]*Changeset)) (err error) {
+func walk(path string, reuse bool, r *Report, each func([]*Changeset) error) (err error) {
 	f, err := OSFS.Open(path)
 	if err != nil {
 		return fmt.Errorf("deltafile: %w", err)
@@ -61,7 +76,13 @@ func walk(path string, reuse bool, r *Report, each func([]*Changeset)) (err erro
 	for {
 		css, err := s.batch(info.Size)
 		r.Last, r.Good = s.state, s.off
-		each(css)
+		r.Changesets += len(css)
+		for _, cs := range css {
+			r.Lines += int64(cs.NLines)
+		}
+		if eachErr := each(css); eachErr != nil {
+			return eachErr
+		}
 		if errors.Is(err, ErrIncomplete) || err == nil && len(css) == 0 {
 			return nil
 		}

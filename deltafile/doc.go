@@ -6,10 +6,11 @@
 // # Parts
 //
 //	State, Changeset       a point in a history, a step to the next; Encode, Decode
-//	Appender               appends from an outbox (Append) or as a spool (AppendRaw, Sync)
+//	Appender               appends from an outbox (Append), as a spool (AppendRaw, Sync) or for a
+//	                       writer that has neither (AppendLines)
 //	Truncate               drops what everybody has acknowledged
 //	Tail, DirWatch         follow a file while others write
-//	Check, ReadAll         read a file that stands still
+//	Check, Scan, ReadAll   read a file that stands still
 //	FullWriter, SealFull,  the frame around a dump that is sent whole
 //	ReadFull
 //
