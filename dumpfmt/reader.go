@@ -176,10 +176,11 @@ func (r *Reader) check(raw []byte) (Kind, string, []byte, error) {
 	return KindPolicy, p.Name, raw, nil
 }
 
-// fail puts the line number into err and remembers it.
+// fail puts the line number into err and remembers it. An error of the underlying reader may
+// be a SyntaxError of its own, with the line of what it reads.
 func (r *Reader) fail(err error) error {
 	var syntax *SyntaxError
-	if errors.As(err, &syntax) {
+	if errors.As(err, &syntax) && syntax.Line == 0 {
 		syntax.Line = r.line
 	}
 	r.err = err

@@ -413,3 +413,19 @@ func TestSkip(t *testing.T) {
 		}
 	}
 }
+
+// TestReaderOfReader: an error with a line of its own, of what the source reads, keeps it.
+func TestReaderOfReader(t *testing.T) {
+	inner := &SyntaxError{Line: 77, Field: 5, Err: errors.New("boom")}
+	r, err := NewReader(io.MultiReader(strings.NewReader(head7+lineU), iotest.ErrReader(inner)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Next(); err != nil {
+		t.Fatal(err)
+	}
+	var syntax *SyntaxError
+	if _, err := r.Next(); !errors.As(err, &syntax) || syntax.Line != 77 || syntax.Field != 5 || r.Skip() {
+		t.Errorf("%v", err)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"krealm/dumpfmt"
+	"krealm/kdc/heimdal"
 	"krealm/kdc/kdb"
 )
 
@@ -22,6 +23,8 @@ type loadArgs struct {
 	verbose bool
 	update  bool
 	file    string
+
+	heimdalKey string // file with the master key of Heimdal's; "" for none
 }
 
 func parseLoad(u *kdbUtil, args []string) (loadArgs, error) {
@@ -36,6 +39,8 @@ func parseLoad(u *kdbUtil, args []string) (loadArgs, error) {
 			a.verbose = true
 		case opt == "-update":
 			a.update = true
+		case opt == "-heimdal_mkey" && len(args) > 1:
+			a.heimdalKey, args = args[1], args[1:]
 		case opt == "-hash": // a matter of MIT's db2
 		case opt == "-ov":
 			u.errorf("OV dump format not supported\n")
@@ -66,8 +71,12 @@ func (u *kdbUtil) load(ctx context.Context, args []string) error {
 		return fmt.Errorf("%w while opening %s", cause(err), a.file)
 	}
 	defer f.Close()
-	in := bufio.NewReaderSize(f, 1<<16)
-	if err := checkHeader(in, a); err != nil {
+	in := bufio.NewReaderSize(f, dumpHead)
+	form, err := sniff(in, a)
+	if err == nil && form != formMIT {
+		err = u.noRealmYet()
+	}
+	if err != nil {
 		return err
 	}
 	ctx, stop := untilSignal(ctx)
@@ -76,7 +85,7 @@ func (u *kdbUtil) load(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := u.loadInto(ctx, db, in, a); err != nil {
+	if err := u.loadInto(ctx, db, in, form, a); err != nil {
 		u.reportLoad(a, err)
 		err = errors.Join(errSilent, db.Close())
 		if created {
@@ -116,23 +125,6 @@ func cause(err error) error {
 	return messagef("%s%s", strings.ToUpper(text[:1]), text[1:])
 }
 
-// checkHeader refuses a file that is no dump, or of a version that was not asked for, before a
-// database is touched.
-func checkHeader(in *bufio.Reader, a loadArgs) error {
-	head, _ := in.Peek(maxHeader)
-	if i := bytes.IndexByte(head, '\n'); i >= 0 {
-		head = head[:i+1]
-	}
-	r, err := dumpfmt.NewReader(bytes.NewReader(head))
-	if err != nil || (a.version != 0 && r.Version() != a.version) {
-		return fmt.Errorf("dump header bad in %s", a.file)
-	}
-	return nil
-}
-
-// maxHeader is more than the longest first line of a dump, in bytes.
-const maxHeader = 128
-
 // openForLoad opens the database; a full load makes one if there is none.
 func (u *kdbUtil) openForLoad(ctx context.Context, a loadArgs) (db *kdb.DB, created bool, err error) {
 	db, err = openDB(ctx, u.console, kdbUtilName, u.realm)
@@ -149,7 +141,12 @@ func (u *kdbUtil) openForLoad(ctx context.Context, a loadArgs) (db *kdb.DB, crea
 	return db, true, nil
 }
 
-func (u *kdbUtil) loadInto(ctx context.Context, db *kdb.DB, in io.Reader, a loadArgs) error {
+func (u *kdbUtil) loadInto(ctx context.Context, db *kdb.DB, in io.Reader, form dumpForm, a loadArgs) (err error) {
+	if form != formMIT {
+		if in, err = u.fromHeimdal(ctx, db, in, form, a); err != nil {
+			return err
+		}
+	}
 	if a.verbose {
 		names := &nameWriter{w: bufio.NewWriter(u.err)}
 		defer names.w.Flush()
@@ -157,18 +154,27 @@ func (u *kdbUtil) loadInto(ctx context.Context, db *kdb.DB, in io.Reader, a load
 	}
 	p := u.progress("loaded")
 	defer p.end()
-	_, err := db.Load(ctx, in, kdb.LoadOptions{Update: a.update, Progress: p.set})
+	_, err = db.Load(ctx, in, kdb.LoadOptions{Update: a.update, Progress: p.set})
 	return err
 }
 
 // reportLoad says what was wrong with a dump, and where.
 func (u *kdbUtil) reportLoad(a loadArgs, err error) {
 	var syn *dumpfmt.SyntaxError
-	if !errors.As(err, &syn) {
+	switch {
+	case errors.Is(err, errSilent):
+	case !errors.As(err, &syn):
 		u.errorf("%s: %v while loading %s\n", kdbUtilName, interrupted(err), a.file)
-	} else {
-		u.errorf("%s: %s: line %d, field %d: %v\n", kdbUtilName, a.file, syn.Line, syn.Field, syn.Err)
+	default:
+		field := ""
+		if syn.Field > 0 {
+			field = fmt.Sprintf(", field %d", syn.Field)
+		}
+		u.errorf("%s: %s: line %d%s: %v\n", kdbUtilName, a.file, syn.Line, field, syn.Err)
 		u.errorf("%s: error processing line %d of %s\n", kdbUtilName, syn.Line, a.file)
+	}
+	if errors.Is(err, heimdal.ErrSealed) {
+		u.errorf("%s: hint: give the file with Heimdal's master key (m-key) with -heimdal_mkey, or make the dump with kadmin -l dump --decrypt\n", kdbUtilName)
 	}
 	u.errorf("%s: restore failed, the database is as it was\n", kdbUtilName)
 }

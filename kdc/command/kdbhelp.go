@@ -12,7 +12,9 @@ const kdbUtilMore = `
 	dump     write the database, or the principals that match, as text;
 	         -b7, -r13, -r18: versions 4, 5 and 6 of the format instead of 7
 	load     replace the database by a dump, or with -update merge one into it:
-	         all of the file is taken, or nothing
+	         all of the file is taken, or nothing. Dumps of Heimdal's kadmin are
+	         taken too, into a realm that exists; where their keys are sealed,
+	         -heimdal_mkey FILE names Heimdal's master key (m-key)
 	ark      add random keys to a principal and keep the old ones
 	add_mkey, use_mkey, list_mkeys, update_princ_encryption, purge_mkeys
 	         replace the master key step by step while everything runs
