@@ -141,7 +141,14 @@ func (r *servedRealm) run(ctx context.Context) error {
 			return nil
 		}
 		if !errors.Is(err, kdb.ErrReplaced) {
-			return err
+			// What was read last is better than no answer.
+			r.server.log.Line(serve.LevelError, fmt.Sprintf("realm %s: database cannot be followed: %v", r.conf.Name, err))
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(time.Second):
+			}
+			continue
 		}
 		cur.close()
 		next, err := r.reopen(ctx)

@@ -2,6 +2,7 @@ package lockout
 
 import (
 	"context"
+	"hash/maphash"
 	"maps"
 	"sync"
 	"time"
@@ -31,17 +32,28 @@ type Keeper struct {
 	mem   Memory
 	write func(context.Context, map[string]dumpfmt.Lockout) error
 	fail  func(error)
+	seed  maphash.Seed
 
-	mu      sync.Mutex
+	shards [shards]shard
+	wake   chan struct{}
+}
+
+// shards is how many logins may be counted at once.
+const shards = 16
+
+type shard struct {
+	mu      sync.Mutex // held while an entry of the shard is counted
 	pending map[string]dumpfmt.Lockout
-	wake    chan struct{}
+}
+
+func (k *Keeper) shard(name string) *shard {
+	return &k.shards[maphash.String(k.seed, name)%shards]
 }
 
 // NewKeeper returns a keeper that writes batches with write and tells fail of errors; a batch
 // that fails is tried again.
 func NewKeeper(r *realm.Realm, mem Memory, write func(context.Context, map[string]dumpfmt.Lockout) error, fail func(error)) *Keeper {
-	return &Keeper{r: r, mem: mem, write: write, fail: fail,
-		pending: make(map[string]dumpfmt.Lockout), wake: make(chan struct{}, 1)}
+	return &Keeper{r: r, mem: mem, write: write, fail: fail, seed: maphash.MakeSeed(), wake: make(chan struct{}, 1)}
 }
 
 // Record counts one login.
@@ -54,8 +66,9 @@ func (k *Keeper) Record(n exchange.Note) {
 		return
 	}
 	pol, _ := k.r.Policy(e)
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	sh := k.shard(n.Name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
 	old, ok := k.mem.Lockout(n.Name)
 	if !ok {
 		return
@@ -71,9 +84,22 @@ func (k *Keeper) Record(n exchange.Note) {
 		return
 	}
 	k.mem.SetLockout(n.Name, next)
-	if _, queued := k.pending[n.Name]; queued || len(k.pending) < maxPending {
-		k.pending[n.Name] = next
+	sh.put(n.Name, next)
+	k.poke()
+}
+
+// put queues a change; the caller holds the lock.
+func (s *shard) put(name string, l dumpfmt.Lockout) {
+	if s.pending == nil {
+		s.pending = make(map[string]dumpfmt.Lockout)
 	}
+	if _, queued := s.pending[name]; queued || len(s.pending) < maxPending/shards {
+		s.pending[name] = l
+	}
+}
+
+// poke wakes Run.
+func (k *Keeper) poke() {
 	select {
 	case k.wake <- struct{}{}:
 	default:
@@ -103,10 +129,14 @@ func (k *Keeper) Run(ctx context.Context) error {
 }
 
 func (k *Keeper) flush(ctx context.Context) {
-	k.mu.Lock()
-	batch := k.pending
-	k.pending = make(map[string]dumpfmt.Lockout)
-	k.mu.Unlock()
+	batch := make(map[string]dumpfmt.Lockout)
+	for i := range k.shards {
+		sh := &k.shards[i]
+		sh.mu.Lock()
+		maps.Copy(batch, sh.pending)
+		sh.pending = nil
+		sh.mu.Unlock()
+	}
 	if len(batch) == 0 {
 		return
 	}
@@ -117,12 +147,13 @@ func (k *Keeper) flush(ctx context.Context) {
 	if ctx.Err() == nil {
 		k.fail(err)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	maps.Copy(batch, k.pending) // what is newer counts
-	k.pending = batch
-	select {
-	case k.wake <- struct{}{}:
-	default:
+	for name, l := range batch {
+		sh := k.shard(name)
+		sh.mu.Lock()
+		if _, newer := sh.pending[name]; !newer {
+			sh.put(name, l)
+		}
+		sh.mu.Unlock()
 	}
+	k.poke()
 }

@@ -3,6 +3,7 @@ package lockout
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -84,6 +85,12 @@ func (s *store) write(_ context.Context, b map[string]dumpfmt.Lockout) error {
 	return nil
 }
 
+func (s *store) written() []map[string]dumpfmt.Lockout {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.batches)
+}
+
 func keeper(t *testing.T) (*Keeper, *store, *realm.Realm, *kdctest.Memory) {
 	t.Helper()
 	r, m, _ := kdctest.Realm(t, "A.TEST")
@@ -118,16 +125,16 @@ func TestLockingAnAccount(t *testing.T) {
 			t.Errorf("after a success: %+v", l)
 		}
 		<-time.After(time.Second) // of the fake clock: the batch is written
-		if len(s.batches) != 1 || len(s.batches[0]) != 1 || s.batches[0]["lpuser@A.TEST"].LastSuccess != at+40 {
-			t.Errorf("written: %+v", s.batches)
+		if b := s.written(); len(b) != 1 || len(b[0]) != 1 || b[0]["lpuser@A.TEST"].LastSuccess != at+40 {
+			t.Errorf("written: %+v", b)
 		}
 		k.Record(note(true, 50))
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if len(s.batches) != 2 {
-			t.Errorf("what was left at the end: %+v", s.batches)
+		if b := s.written(); len(b) != 2 {
+			t.Errorf("what was left at the end: %+v", b)
 		}
 	})
 }
@@ -151,8 +158,8 @@ func TestFailedWritesAreTriedAgain(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if len(s.batches) != 1 || s.batches[0]["lpuser@A.TEST"].LastFailed != at+70 {
-			t.Errorf("%+v", s.batches)
+		if b := s.written(); len(b) != 1 || b[0]["lpuser@A.TEST"].LastFailed != at+70 {
+			t.Errorf("%+v", b)
 		}
 	})
 }

@@ -26,6 +26,7 @@ type Entry struct {
 	opener  KeyOpener
 	visible []*Key // newest version first
 	attrs   []dumpfmt.StringAttr
+	policy  string // "" for none
 }
 
 // Key is one key of an entry.
@@ -52,6 +53,9 @@ func (r *Realm) newEntry(p *dumpfmt.Principal, ref uint64) *Entry {
 	}
 	e.CRealm = []byte(name.Realm)
 	e.attrs, _ = p.Strings() // damaged attributes count as none
+	if kd, err := p.KadmData(); err == nil {
+		e.policy = kd.Policy
+	}
 	for i := range p.Keys {
 		k := &p.Keys[i]
 		et := krbcrypto.Enctype(k.Enctype)

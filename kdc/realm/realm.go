@@ -118,11 +118,10 @@ func (r *Realm) foreign(n dumpfmt.Name) *Entry {
 
 // Policy returns the password policy of an entry, if it has one.
 func (r *Realm) Policy(e *Entry) (*dumpfmt.Policy, bool) {
-	kd, err := e.KadmData()
-	if err != nil || kd.Policy == "" {
+	if e.policy == "" {
 		return nil, false
 	}
-	return r.db.Policy(kd.Policy)
+	return r.db.Policy(e.policy)
 }
 
 // Lockout returns an entry's lockout fields as they are now; an Entry may hold old ones.

@@ -1,9 +1,14 @@
 package serve
 
 import (
+	"context"
+	"net"
+	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"krealm/internal/krbmsg"
+	"krealm/kdc/exchange"
 	"krealm/tests/kdcfixture"
 	"krealm/tests/kdctest"
 )
@@ -76,3 +81,49 @@ func BenchmarkDecodeOnly(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkUDP measures whole exchanges over loopback, each a new request, with one or more
+// goroutines a socket. Clients and server share the processors.
+func BenchmarkUDP(b *testing.B) {
+	for _, workers := range []int{1, 2, 4} {
+		b.Run(strconv.Itoa(workers), func(b *testing.B) {
+			d, log := recorded(b, kdctest.At)
+			s, err := New(b.Context(), Options{UDP: []string{"127.0.0.1:0"}, Workers: workers, Realms: d.realms, Log: quiet{log}, Clock: d.clock})
+			if err != nil {
+				b.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan error)
+			go func() { done <- s.Run(ctx) }()
+			udp, _ := s.Addrs()
+			var nonce atomic.Int64
+			b.SetParallelism(8)
+			b.RunParallel(func(pb *testing.PB) {
+				c, err := net.Dial("udp", udp[0])
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				defer c.Close()
+				buf := make([]byte, 4096)
+				for pb.Next() {
+					if _, err := c.Write(goodRequest(nonce.Add(1))); err != nil {
+						b.Error(err)
+					}
+					if _, err := c.Read(buf); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			cancel()
+			if err := <-done; err != nil {
+				b.Error(err)
+			}
+		})
+	}
+}
+
+// quiet drops events.
+type quiet struct{ *memLog }
+
+func (quiet) Exchange(*exchange.Event) {}
