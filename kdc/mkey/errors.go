@@ -1,6 +1,9 @@
 package mkey
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 var (
 	// ErrStashFormat means a file that is no stash file, or a damaged one, or one written
@@ -22,3 +25,12 @@ var (
 	// ErrSealed means a key that no version of the master key opens.
 	ErrSealed = errors.New("no master key opens this key")
 )
+
+// formatError is an ErrStashFormat that says what is wrong and not once more that something is.
+type formatError struct{ err error }
+
+func stashFormat(format string, args ...any) error { return &formatError{fmt.Errorf(format, args...)} }
+
+func (e *formatError) Error() string        { return e.err.Error() }
+func (e *formatError) Unwrap() error        { return e.err }
+func (e *formatError) Is(target error) bool { return target == ErrStashFormat }

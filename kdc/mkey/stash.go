@@ -62,7 +62,10 @@ func ReadStashOf(path, master string) (*Stash, error) {
 	}
 	defer clear(data)
 	s, err := ParseStash(data, master)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrStashFormat):
+		return nil, fmt.Errorf("stash file %q: %w; write it with \"kdb5_util stash\", or name the right file with key_stash_file or -sf", path, err)
+	case err != nil:
 		return nil, fmt.Errorf("stash file %q: %w", path, err)
 	}
 	s.Path = path
@@ -73,15 +76,15 @@ func ReadStashOf(path, master string) (*Stash, error) {
 func ParseStash(data []byte, master string) (*Stash, error) {
 	s := &Stash{Master: master}
 	if len(data) > maxStash {
-		return nil, fmt.Errorf("larger than %d bytes: %w", maxStash, ErrStashFormat)
+		return nil, stashFormat("larger than %d bytes", maxStash)
 	}
 	if len(data) < 2 {
-		return nil, fmt.Errorf("%d bytes: %w", len(data), ErrStashFormat)
+		return nil, stashFormat("%d bytes are too few for one", len(data))
 	}
 	var err error
 	switch binary.BigEndian.Uint16(data) {
 	case keytabVersion1:
-		err = fmt.Errorf("a keytab of version 1: %w", ErrStashFormat)
+		err = stashFormat("a keytab of version 1, which no stash file is")
 	case keytabVersion2:
 		err = s.parseKeytab(data[2:])
 	default:
@@ -98,24 +101,24 @@ func ParseStash(data []byte, master string) (*Stash, error) {
 func (s *Stash) parseRaw(data []byte) error {
 	const head = 6
 	if len(data) < head {
-		return fmt.Errorf("%d bytes: %w", len(data), ErrStashFormat)
+		return stashFormat("%d bytes are too few for one", len(data))
 	}
 	s.old = true
 	e, n := krbcrypto.Enctype(binary.LittleEndian.Uint16(data)), binary.LittleEndian.Uint32(data[2:])
 	be, bn := krbcrypto.Enctype(binary.BigEndian.Uint16(data)), binary.BigEndian.Uint32(data[2:])
 	switch {
 	case !e.Known() && be.Known() && bn <= 64:
-		return fmt.Errorf("an old stash file of a big-endian machine; run \"kdb5_util stash\" there: %w", ErrStashFormat)
+		return stashFormat("an old stash file of a big-endian machine; run \"kdb5_util stash\" there")
 	case !e.Known() || n > 64:
-		return fmt.Errorf("neither a keytab nor an old stash file: %w", ErrStashFormat)
+		return stashFormat("neither a keytab nor an old stash file")
 	case int(n) > len(data)-head:
-		return fmt.Errorf("ends inside the key: %w", ErrStashFormat)
+		return stashFormat("it ends inside the key")
 	case !krbcrypto.Supported(e):
 		return fmt.Errorf("key of %s, enctype %d (%v): %w", s.Master, int32(e), e, ErrUnsupported)
 	}
 	k, err := krbcrypto.NewKey(e, data[head:head+int(n)])
 	if err != nil {
-		return errors.Join(ErrStashFormat, err)
+		return stashFormat("%w", err)
 	}
 	s.Keys = []StashKey{{Kvno: 1, Key: k}}
 	return nil
@@ -132,7 +135,7 @@ func (s *Stash) parseKeytab(data []byte) error {
 		}
 		n := max(size, -size)
 		if n > int64(len(data)) {
-			return fmt.Errorf("ends inside an entry: %w", ErrStashFormat)
+			return stashFormat("it ends inside an entry")
 		}
 		entry := data[:n]
 		data = data[n:]
@@ -159,12 +162,12 @@ func (s *Stash) parseKeytab(data []byte) error {
 	case len(others) > 0:
 		return fmt.Errorf("holds a key of %q, none of %q: %w", others[0], s.Master, ErrWrongStash)
 	}
-	return fmt.Errorf("a keytab without entries: %w", ErrStashFormat)
+	return stashFormat("a keytab without entries")
 }
 
 func (s *Stash) add(e keytabEntry) error {
 	if e.kvno > 0xffff {
-		return fmt.Errorf("key of %s with version %d: %w", e.name, e.kvno, ErrStashFormat)
+		return stashFormat("key of %s with version %d", e.name, e.kvno)
 	}
 	if !krbcrypto.Supported(e.etype) {
 		s.unused = append(s.unused, fmt.Sprintf("key of %s version %d, enctype %d (%v)", e.name, e.kvno, int32(e.etype), e.etype))
@@ -172,7 +175,7 @@ func (s *Stash) add(e keytabEntry) error {
 	}
 	k, err := krbcrypto.NewKey(e.etype, e.key)
 	if err != nil {
-		return errors.Join(ErrStashFormat, err)
+		return stashFormat("%w", err)
 	}
 	s.Keys = append(s.Keys, StashKey{Kvno: uint16(e.kvno), Key: k})
 	return nil
@@ -207,7 +210,7 @@ func parseEntry(b []byte) (keytabEntry, error) {
 	e.etype = krbcrypto.Enctype(int16(r.uint16()))
 	e.key = r.counted()
 	if r.bad {
-		return e, fmt.Errorf("damaged entry: %w", ErrStashFormat)
+		return e, stashFormat("it has a damaged entry")
 	}
 	if len(r.b) >= 4 {
 		if v := binary.BigEndian.Uint32(r.b); v != 0 {
