@@ -238,6 +238,9 @@ func (u *kdbUtil) reencrypt(ctx context.Context, a *admin.Admin, o admin.Reencry
 	if !f.verbose {
 		p = u.progress("looked at")
 		defer p.end()
+		if n, _, err := u.db.Count(ctx); err == nil && o.Pattern == "" {
+			p.of(n - 1) // not K/M
+		}
 	}
 	when := 0
 	if f.dryRun {

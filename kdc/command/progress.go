@@ -1,31 +1,49 @@
 package command
 
 import (
+	"fmt"
 	"os"
 	"time"
 
 	"golang.org/x/term"
 )
 
-// progressEvery is how often progress is shown.
-const progressEvery = 250 * time.Millisecond
+const (
+	progressEvery = 250 * time.Millisecond // on a terminal
+	progressSlow  = 10 * time.Second       // a line each, where nobody looks
+)
 
-// progress shows on a terminal how far a long loop is.
+// progress shows on standard error how far a long loop is: on a terminal all the time, else with
+// a line now and then.
 type progress struct {
-	con   *console
-	what  string // "loaded"
+	con   *console // nil: show nothing
+	what  string   // "loaded"
+	total int      // records there are; 0: not known
 	n     int
+	tty   bool
+	begin time.Time
 	next  time.Time
 	shown bool
 }
 
-// progress starts showing progress on standard error, if that is a terminal.
+// progress starts showing progress.
 func (u *kdbUtil) progress(what string) *progress {
-	f, ok := u.err.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return &progress{}
+	p := &progress{con: u.console, what: what, begin: time.Now()}
+	if f, ok := u.err.(*os.File); ok {
+		p.tty = term.IsTerminal(int(f.Fd()))
 	}
-	return &progress{con: u.console, what: what, next: time.Now().Add(progressEvery)}
+	p.next = p.begin.Add(p.every())
+	return p
+}
+
+// of says how many records there are in all.
+func (p *progress) of(total int) { p.total = total }
+
+func (p *progress) every() time.Duration {
+	if p.tty {
+		return progressEvery
+	}
+	return progressSlow
 }
 
 func (p *progress) step() { p.set(p.n + 1) }
@@ -33,16 +51,36 @@ func (p *progress) step() { p.set(p.n + 1) }
 // set says how many records are done.
 func (p *progress) set(n int) {
 	p.n = n
-	if p.con == nil || time.Now().Before(p.next) {
+	if p.con == nil {
 		return
 	}
-	p.next, p.shown = time.Now().Add(progressEvery), true
-	p.con.errorf("\r%d records %s", n, p.what)
+	now := time.Now()
+	if now.Before(p.next) {
+		return
+	}
+	p.next, p.shown = now.Add(p.every()), true
+	text := p.text(now.Sub(p.begin))
+	if p.tty {
+		p.con.errorf("\r%s\x1b[K", text)
+	} else {
+		p.con.errorf("%s: %s\n", kdbUtilName, text)
+	}
+}
+
+// text is what is shown after some time.
+func (p *progress) text(d time.Duration) string {
+	rate := float64(p.n) / d.Seconds()
+	s := fmt.Sprintf("%d records %s, %.0f a second", p.n, p.what, rate)
+	if p.total >= p.n && p.total > 0 && rate > 0 {
+		left := time.Duration(float64(p.total-p.n) / rate * float64(time.Second))
+		s = fmt.Sprintf("%d of %d records %s, %.0f a second, %v left", p.n, p.total, p.what, rate, left.Round(time.Second))
+	}
+	return s
 }
 
 // end removes what was shown.
 func (p *progress) end() {
-	if p.shown {
+	if p.shown && p.tty {
 		p.con.errorf("\r\x1b[K")
 	}
 }

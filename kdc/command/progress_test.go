@@ -1,0 +1,54 @@
+package command
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestProgressText(t *testing.T) {
+	for _, c := range []struct {
+		n, total int
+		after    time.Duration
+		want     string
+	}{
+		{1000, 0, 2 * time.Second, "1000 records loaded, 500 a second"},
+		{1000, 4000, 2 * time.Second, "1000 of 4000 records loaded, 500 a second, 6s left"},
+		{0, 4000, 2 * time.Second, "0 records loaded, 0 a second"},
+		{5000, 4000, 2 * time.Second, "5000 records loaded, 2500 a second"}, // somebody added some
+	} {
+		p := &progress{what: "loaded", n: c.n, total: c.total}
+		if got := p.text(c.after); got != c.want {
+			t.Errorf("%d of %d: %q, want %q", c.n, c.total, got, c.want)
+		}
+	}
+}
+
+// TestProgressWithoutTerminal: a line every ten seconds, and none for what takes less.
+func TestProgressWithoutTerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var errs bytes.Buffer
+		u := &kdbUtil{console: newConsole(strings.NewReader(""), &bytes.Buffer{}, &errs)}
+		p := u.progress("dumped")
+		p.of(1000)
+		for range 99 {
+			<-time.After(100 * time.Millisecond) // of the bubble's clock
+			p.step()
+		}
+		if errs.Len() > 0 {
+			t.Errorf("too early: %q", errs.String())
+		}
+		for range 150 {
+			<-time.After(100 * time.Millisecond)
+			p.step()
+		}
+		p.end()
+		want := "kdb5_util: 100 of 1000 records dumped, 10 a second, 1m30s left\n" +
+			"kdb5_util: 200 of 1000 records dumped, 10 a second, 1m20s left\n"
+		if errs.String() != want {
+			t.Errorf("%q", errs.String())
+		}
+	})
+}
