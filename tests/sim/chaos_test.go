@@ -1,0 +1,201 @@
+package sim
+
+import (
+	"slices"
+	"time"
+)
+
+// crash says who does not survive an operation.
+type crash int
+
+const (
+	nobody crash = iota
+	killed
+	powerCut
+)
+
+// verdict is what becomes of an operation.
+type verdict struct {
+	fail  error // it fails
+	crash crash // it is the last of its process or machine,
+	late  bool  // once it has happened
+	half  bool  // it does a part of what it should, before it fails or all ends
+}
+
+func (v verdict) clean() bool { return v.fail == nil && v.crash == nobody }
+
+// verdict draws what becomes of an operation.
+func (w *world) verdict(o *op, name string) (v verdict) {
+	x := w.draw("verdict " + name)
+	how := mix(x)
+	divisible := o.kind == "write" || o.kind == "fsync"
+	if o.p.host.disk.full && (o.kind == "write" || o.kind == "create" || o.kind == "commit" || o.kind == "load") {
+		return verdict{fail: errNoRoom, half: divisible && how%2 == 0}
+	}
+	if w.quiet {
+		return v
+	}
+	kill, power, fault := w.plan.kill, w.plan.power, w.plan.fault
+	switch o.kind {
+	case "rename", "link", "syncdir", "fsync", "truncate", "load": // where it may hurt
+		kill, power, fault = 3*kill, 3*power, 2*fault
+	}
+	switch u := unit(x); {
+	case u < kill:
+		v.crash = killed
+	case u < kill+power:
+		v.crash = powerCut
+	case u < kill+power+fault:
+		v.fail = errIO
+		v.half = divisible && how%3 == 0
+		return v
+	default:
+		return v
+	}
+	switch how % 3 {
+	case 0:
+		v.late = true
+	case 1:
+		v.half = divisible
+	}
+	return v
+}
+
+// trouble makes something happen now and then, until it is time to mend everything.
+func (w *world) trouble() {
+	if w.quiet {
+		return
+	}
+	w.mischief()
+	w.after(time.Duration((0.2+1.6*w.rng.Float64())*float64(w.plan.every)), "trouble", w.trouble)
+}
+
+func (w *world) mischief() {
+	h := w.hosts[w.rng.IntN(len(w.hosts))]
+	p := w.plan
+	r := h.roles[w.rng.IntN(len(h.roles))]
+	length := time.Duration(w.rng.Float64() * float64(4*time.Second))
+	x := w.rng.Uint64()
+	switch w.rng.IntN(16) {
+	case 0, 1:
+		w.net.cut(x)
+	case 2:
+		o := w.hosts[x%uint64(len(w.hosts))]
+		if o != h {
+			w.net.part(h.name, o.name, true)
+			w.after(length, "rejoin", func() { w.net.part(h.name, o.name, false) })
+		}
+	case 3:
+		if r.p != nil && p.kill > 0 {
+			w.stats.kills++
+			r.p.kill()
+		}
+	case 4:
+		if p.power > 0 {
+			h.cutPower()
+		}
+	case 5: // SIGTERM
+		if r.p != nil {
+			r.p.cancel()
+		}
+	case 6, 7: // SIGSTOP, SIGCONT
+		if r.p != nil {
+			r.p.frozen = w.now() + length
+		}
+	case 8:
+		if p.fullDisk {
+			h.disk.full = true
+			w.after(length, "room on "+h.name, func() { h.disk.full = false })
+		}
+	case 9:
+		if p.resyncs {
+			w.resync(h, x)
+		}
+	case 10:
+		if p.lists && h.delta() != "" {
+			w.relist(h, x, length)
+		}
+	case 11:
+		if p.pause {
+			w.pause(h, x, length)
+		}
+	case 12:
+		if p.refusals {
+			h.db.refuse()
+		}
+	case 13:
+		if p.tampering && h.parent != nil {
+			w.oracle.doubt(h)
+			h.db.tamper("user0@" + realmName)
+		}
+	}
+}
+
+// set is the running krep of a host.
+func (h *host) set() *krepParts {
+	if h.krep == nil || h.krep.p.gone() {
+		return nil
+	}
+	return h.krep
+}
+
+func (w *world) resync(h *host, x uint64) {
+	if k := h.set(); k != nil && len(h.listed) > 0 {
+		s := h.listed[x%uint64(len(h.listed))]
+		w.oracle.excuse(s)
+		_ = k.set.Resync(s.name)
+	}
+}
+
+func (w *world) pause(h *host, x uint64, length time.Duration) {
+	k := h.set()
+	if k == nil || len(h.listed) == 0 {
+		return
+	}
+	s := h.listed[x%uint64(len(h.listed))]
+	_ = k.set.Pause(s.name, true)
+	w.after(length, "resume "+s.name, func() {
+		if !k.p.gone() {
+			_ = k.set.Pause(s.name, false) // it may be off the list by now
+		}
+	})
+}
+
+// relist takes a slave off the list for a while.
+func (w *world) relist(h *host, x uint64, length time.Duration) {
+	if len(h.listed) == 0 {
+		return
+	}
+	i := int(x % uint64(len(h.listed)))
+	s := h.listed[i]
+	h.list(slices.Delete(slices.Clone(h.listed), i, i+1))
+	w.after(length, "list "+s.name, func() {
+		if !slices.Contains(h.listed, s) {
+			h.list(append(slices.Clone(h.listed), s))
+		}
+	})
+}
+
+// mend ends all trouble: whatever is not running is started, and nothing fails any more.
+func (w *world) mend() {
+	w.quiet = true
+	w.net.mu.Lock()
+	clear(w.net.parted)
+	w.net.mu.Unlock()
+	w.net.flush()
+	for _, h := range w.hosts {
+		h.disk.full = false
+		h.list(slices.Clone(h.kids))
+		h.boot()
+		for _, r := range h.roles {
+			if r.p != nil {
+				r.p.frozen = 0
+			}
+		}
+		if k := h.set(); k != nil {
+			for _, s := range h.kids {
+				_ = k.set.Pause(s.name, false)
+			}
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"krealm/deltafile"
+	"krealm/kdc/kdb"
+)
+
+// bugs are planted below and around the real code, through the same seams that failures come in
+// by: production code has no switch for them.
+type bugs struct {
+	ackBeforeSync   bool // the spool says that it is durable before it is
+	cutTooEarly     bool // krep believes that everybody has everything
+	skipOnError     bool // what cannot be applied is passed over
+	applyInTwo      bool // the rows are one transaction, the serial is another
+	reuseSerial     bool // a writer counts on from the serial that it saw when it began
+	forgetDirectory bool // a renamed file's name is never synced
+}
+
+// safe is what feed.Options.Safe returns.
+func (b *bugs) safe(upto uint64, ok bool) (uint64, bool) {
+	if b != nil && b.cutTooEarly {
+		return math.MaxUint64, true
+	}
+	return upto, ok
+}
+
+// spoolFS is the file system that a spool gets.
+func (b *bugs) spoolFS(f fsOf) deltafile.FS {
+	if b != nil && (b.ackBeforeSync || b.forgetDirectory) {
+		return lazyFS{f, b}
+	}
+	return f
+}
+
+// lazyFS does not sync what it says it has synced.
+type lazyFS struct {
+	fsOf
+	b *bugs
+}
+
+func (l lazyFS) wrap(f deltafile.File, err error) (deltafile.File, error) {
+	if err != nil || !l.b.ackBeforeSync {
+		return f, err
+	}
+	return &lazyFile{f.(*file)}, nil
+}
+
+func (l lazyFS) Open(name string) (deltafile.File, error) { return l.wrap(l.fsOf.Open(name)) }
+func (l lazyFS) OpenAppend(name string) (deltafile.File, error) {
+	return l.wrap(l.fsOf.OpenAppend(name))
+}
+func (l lazyFS) Create(name string) (deltafile.File, error) { return l.wrap(l.fsOf.Create(name)) }
+
+func (l lazyFS) SyncDir(dir string) error {
+	if l.b.forgetDirectory {
+		return nil
+	}
+	return l.fsOf.SyncDir(dir)
+}
+
+type lazyFile struct{ *file }
+
+func (l *lazyFile) Sync() error { return nil }
+
+// previous is the state that a new changeset is made to follow. The store's lock is held.
+func (b *bugs) previous(d *handle) deltafile.State {
+	if b == nil || !b.reuseSerial {
+		return d.s.at
+	}
+	return d.seen
+}
+
+// replica is the database that an applier gets.
+func (b *bugs) replica(db database) database {
+	if d, ok := db.(*handle); ok && b != nil && (b.skipOnError || b.applyInTwo) {
+		return &badReplica{d, b}
+	}
+	return db
+}
+
+type badReplica struct {
+	*handle
+	b *bugs
+}
+
+func (r *badReplica) Apply(ctx context.Context, css []*deltafile.Changeset) (deltafile.State, error) {
+	if r.b.applyInTwo {
+		return r.inTwo(ctx, css)
+	}
+	st, err := r.handle.Apply(ctx, css)
+	var bad *kdb.RecordError
+	if !errors.As(err, &bad) {
+		return st, err
+	}
+	err = r.commit("commit", func() error {
+		for _, cs := range css {
+			if cs.Serial == r.s.at.Serial+1 && cs.Serial <= bad.Serial {
+				r.record(cs)
+			}
+		}
+		r.s.refusing = false
+		st = r.s.at
+		return nil
+	})
+	return st, err
+}
+
+// inTwo plays the rows and then records the serials.
+func (r *badReplica) inTwo(ctx context.Context, css []*deltafile.Changeset) (deltafile.State, error) {
+	err := r.commit("commit", func() error {
+		for _, cs := range css {
+			if cs.Serial > r.s.at.Serial {
+				if err := r.s.play(cs.Lines); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return deltafile.State{}, err
+	}
+	return r.handle.Apply(ctx, css)
+}
