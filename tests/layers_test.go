@@ -30,11 +30,11 @@ var layers = []struct {
 	{"services", false, []string{"krep/sender", "krep/feed", "krepd/receiver", "krepd/apply",
 		"kdc/as", "kdc/tgs", "kdc/serve", "kdc/tabdump", "kdc/verify", "internal/admin"}},
 	{"stores", true, []string{"krepd/spool", "kdc/lockout", "kdc/authdata", "kdc/preauth", "kdc/fast", "kdc/pac",
-		"kdc/transit", "kdc/ticket", "kdc/realm", "kdc/exchange", "kdc/kdb", "kdc/mkey", "internal/control", "internal/daemon",
+		"kdc/transit", "kdc/ticket", "kdc/realm", "kdc/exchange", "kdc/kdb", "kdc/heimdal", "kdc/mkey", "internal/control", "internal/daemon",
 		"internal/stream/streamtest", "internal/stream", "internal/krb", "internal/realmconf"}},
 	{"values", true, []string{"krep/slave", "krep/slavelist", "internal/wire", "internal/keytab", "internal/spake", "internal/krbmsg",
 		"internal/krbcrypto", "internal/getdate",
-		"internal/der", "internal/profile", "deltafile", "dumpfmt"}},
+		"internal/der", "internal/profile", "deltafile", "dumpfmt/heimdal", "dumpfmt"}},
 }
 
 // onlyImporters names, for modules that are kept behind one package, those that may import them.

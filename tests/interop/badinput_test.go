@@ -97,7 +97,8 @@ func TestWrongStash(t *testing.T) {
 // TestDamagedDeltaFile: krep stops and says file, offset and reason.
 func TestDamagedDeltaFile(t *testing.T) {
 	ctx, x := startReplicating(t, "slave1")
-	x.krepds[0].Kill() // so that nothing is acknowledged and cut away
+	says(ctx, t, x.krep, "full copy loaded") // acknowledged: what comes is held for this slave
+	x.krepds[0].Kill()
 	kadmin(ctx, t, x.Realm, "addprinc -clearpolicy -pw first-One-1 one", "addprinc -clearpolicy -pw second-One-2 two")
 	if status := x.krep.Stop(); status != 0 {
 		t.Fatalf("krep: exit status %d", status)

@@ -15,11 +15,12 @@ import (
 	"krealm/tests/testrealm"
 )
 
-// raceDetector is set when the tests are built with it: the programs under test are too.
+// raceDetector is set when the tests are built with it: the daemons under test are too. Commands
+// are not; they are run by the hundred, and begin slowly under it.
 var raceDetector bool
 
-// bin is where TestMain built the programs.
-var bin string
+// TestMain builds the programs into bin, and those that keep running into daemon.
+var bin, daemon string
 
 func TestMain(m *testing.M) {
 	os.Exit(testMain(m))
@@ -32,11 +33,19 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if err := testrealm.Build(context.Background(), "../..", dir, raceDetector); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	bin, daemon = dir, dir
+	if raceDetector {
+		daemon = filepath.Join(dir, "race")
 	}
-	bin = dir
+	for _, build := range []struct {
+		dir  string
+		race bool
+	}{{bin, false}, {daemon, raceDetector}} {
+		if err := testrealm.Build(context.Background(), "../..", build.dir, build.race); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	return m.Run()
 }
 
@@ -59,7 +68,7 @@ func newRealmWith(t *testing.T, o testrealm.Options) (context.Context, *testreal
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
-	o.Bin = bin
+	o.Bin, o.Daemon = bin, daemon
 	r, err := testrealm.New(o)
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ const RealmName = "EXAMPLE.ORG"
 // Options say what to lay out.
 type Options struct {
 	Bin    string   // directory of kdc, krep, krepd
+	Daemon string   // the same for programs that keep running; "" means Bin
 	Slaves []string // host names; nil means slave1 and slave2
 	Keep   bool     // Close leaves the directory
 
@@ -29,6 +30,7 @@ type Options struct {
 type Realm struct {
 	Dir    string // 0700, holds one directory a host
 	Bin    string
+	Daemon string
 	Master *Host
 	Slaves []*Host
 
@@ -45,16 +47,24 @@ func New(o Options) (*Realm, error) {
 	if err != nil {
 		return nil, err
 	}
+	daemon := bin
+	if o.Daemon != "" {
+		if daemon, err = filepath.Abs(o.Daemon); err != nil {
+			return nil, err
+		}
+	}
 	for _, program := range []string{"kdc", "krep", "krepd"} {
-		if _, err := os.Stat(filepath.Join(bin, program)); err != nil {
-			return nil, fmt.Errorf("testrealm: build first: %w", err)
+		for _, where := range []string{bin, daemon} {
+			if _, err := os.Stat(filepath.Join(where, program)); err != nil {
+				return nil, fmt.Errorf("testrealm: build first: %w", err)
+			}
 		}
 	}
 	dir, err := os.MkdirTemp("", "krealm-") // 0700
 	if err != nil {
 		return nil, err
 	}
-	r := &Realm{Dir: dir, Bin: bin, keep: o.Keep, count: o.CountLogins}
+	r := &Realm{Dir: dir, Bin: bin, Daemon: daemon, keep: o.Keep, count: o.CountLogins}
 	names := o.Slaves
 	if names == nil {
 		names = []string{"slave1", "slave2"}
@@ -240,7 +250,7 @@ func (h *Host) Env() []string {
 // by lookUp. The realm ends it when it is closed.
 func (h *Host) Start(ctx context.Context, program string, args ...string) (*Process, error) {
 	h.release(program)
-	path, err := h.lookUp(program)
+	path, err := h.lookUp(h.realm.Daemon, program)
 	if err != nil {
 		return nil, err
 	}
@@ -268,11 +278,11 @@ func (h *Host) release(program string) {
 	}
 }
 
-// lookUp finds kdc, krep and krepd among what was built; every other name is a stock program.
-func (h *Host) lookUp(program string) (string, error) {
+// lookUp finds kdc, krep and krepd among what was built into bin; every other name is a stock program.
+func (h *Host) lookUp(bin, program string) (string, error) {
 	switch program {
 	case "kdc", "krep", "krepd":
-		return filepath.Join(h.realm.Bin, program), nil
+		return filepath.Join(bin, program), nil
 	}
 	return Stock(program)
 }

@@ -40,7 +40,7 @@ func (h *Host) Run(ctx context.Context, stdin, program string, args ...string) (
 }
 
 func (h *Host) run(ctx context.Context, env []string, stdin, program string, args ...string) (Result, error) {
-	path, err := h.lookUp(program)
+	path, err := h.lookUp(h.realm.Bin, program)
 	if err != nil {
 		return Result{}, err
 	}
