@@ -1,6 +1,7 @@
 package kdb
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 type bulk struct {
 	c        *conn
 	progress func(n int)
+	master   string // an entry whose line is kept for the review
 
 	digest     sum
 	principals int64 // in the new table
@@ -28,6 +30,8 @@ type bulk struct {
 
 	last      [2]string // name of the last principal and policy
 	unordered [2]bool   // a name was not above the one before it: there may be duplicates
+
+	masterLine []byte
 }
 
 // batchRows is how many records go through the channel at a time, batchesAhead how many of
@@ -117,6 +121,9 @@ func (b *bulk) fill(in *dumpfmt.Reader, t *batch) error {
 			class = 1
 		}
 		row.to = len(t.buf)
+		if class == 0 && name == b.master {
+			b.masterLine = bytes.Clone(t.buf[row.from:row.to])
+		}
 		b.digest.add(t.buf[row.from:row.to])
 		if name <= b.last[class] && b.last[class] != "" {
 			b.unordered[class] = true
@@ -168,9 +175,6 @@ func (b *bulk) consume(spare chan<- *batch, full <-chan *batch) error {
 // swap puts the new tables in the place of the old. With keepLockout, entries that existed keep
 // their lockout fields.
 func (b *bulk) swap(keepLockout bool) error {
-	if err := b.dedupe(); err != nil {
-		return err
-	}
 	if keepLockout {
 		err := b.c.script(`UPDATE principal_new
 			SET last_success = o.last_success, last_failed = o.last_failed, fail_count = o.fail_count
@@ -232,15 +236,21 @@ func (b *bulk) dedupe() error {
 }
 
 // replace runs the whole of it and sets digest and counts in st.
-func (b *bulk) replace(ctx context.Context, st *state, in *dumpfmt.Reader, keepLockout bool) (res LoadResult, err error) {
+func (b *bulk) replace(ctx context.Context, st *state, in *dumpfmt.Reader, keepLockout bool, o *LoadOptions, res *LoadResult) error {
 	if err := b.load(ctx, in); err != nil {
-		return res, fmt.Errorf("kdb: load: %w", err)
+		return fmt.Errorf("kdb: load: %w", err)
 	}
 	res.Principals, res.Policies = int(b.principals), int(b.policies)
 	failpoint("loaded")
+	if err := b.dedupe(); err != nil {
+		return err
+	}
+	if err := b.review(ctx, st, o); err != nil || o.DryRun {
+		return err
+	}
 	if err := b.swap(keepLockout); err != nil {
-		return res, err
+		return err
 	}
 	st.digest, st.principals, st.policies = b.digest.digest(), b.principals, b.policies
-	return res, nil
+	return nil
 }

@@ -28,17 +28,26 @@ func (db *DB) Load(ctx context.Context, r io.Reader, o LoadOptions) (LoadResult,
 		if st.replica {
 			return fmt.Errorf("kdb: %s: %w", db.path, ErrReplica)
 		}
+		before := st.State
 		if o.Update {
-			res, err = db.loadUpdate(ctx, c, st, in, o.Progress)
+			err = db.loadUpdate(ctx, c, st, in, &o, &res)
 		} else {
-			b := &bulk{c: c, progress: o.Progress}
-			if res, err = b.replace(ctx, st, in, false); err == nil {
+			b := &bulk{c: c, progress: o.Progress, master: o.Master}
+			err = b.replace(ctx, st, in, false, &o, &res)
+			if err == nil && !o.DryRun {
 				err = db.startEpoch(c, st)
 			}
 		}
+		if err == nil && o.DryRun {
+			res.State, err = before, errDryRun
+		}
 		return err
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, errDryRun):
+		db.checkpoint(ctx) // what did not fit into memory went to the -wal
+		return res, nil
+	case err != nil:
 		return LoadResult{}, err
 	}
 	res.State = st.State
@@ -47,23 +56,25 @@ func (db *DB) Load(ctx context.Context, r io.Reader, o LoadOptions) (LoadResult,
 	return res, nil
 }
 
+// errDryRun rolls a load back that has gone well.
+var errDryRun = errors.New("dry run")
+
 // loadUpdate puts record by record, as an Update that cuts after each.
-func (db *DB) loadUpdate(ctx context.Context, c *conn, st *state, in *dumpfmt.Reader, progress func(int)) (LoadResult, error) {
-	var res LoadResult
+func (db *DB) loadUpdate(ctx context.Context, c *conn, st *state, in *dumpfmt.Reader, o *LoadOptions, res *LoadResult) error {
 	tx := &Tx{db: db, c: c, st: st, touched: make(map[key]*touch)}
 	for n := 0; ; n++ {
-		if progress != nil && n%batchRows == 0 && n > 0 {
-			progress(n)
+		if o.Progress != nil && n%batchRows == 0 && n > 0 {
+			o.Progress(n)
 		}
 		if ctx.Err() != nil {
-			return res, ctx.Err()
+			return ctx.Err()
 		}
 		kind, _, line, err := in.NextLine()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return res, fmt.Errorf("kdb: load: %w", err)
+			return fmt.Errorf("kdb: load: %w", err)
 		}
 		if kind == dumpfmt.KindPrincipal {
 			res.Principals++
@@ -71,16 +82,32 @@ func (db *DB) loadUpdate(ctx context.Context, c *conn, st *state, in *dumpfmt.Re
 			res.Policies++
 		}
 		if err := tx.putLine(bytes.Clone(line)); err != nil {
-			return res, err
+			return err
+		}
+		if o.Changed != nil {
+			tx.tell(o.Changed)
 		}
 		if err := tx.Cut(); err != nil {
-			return res, err
+			return err
 		}
 	}
-	if progress != nil {
-		progress(res.Principals + res.Policies)
+	if o.Progress != nil {
+		o.Progress(res.Principals + res.Policies)
 	}
-	return res, nil
+	return nil
+}
+
+// tell reports what the changeset being built does.
+func (tx *Tx) tell(changed func(LoadChange)) {
+	for _, t := range tx.order {
+		switch {
+		case t == nil || bytes.Equal(t.old.line, t.now.line):
+		case t.old.line == nil:
+			changed(LoadChange{t.key.kind, t.key.name, Added})
+		default:
+			changed(LoadChange{t.key.kind, t.key.name, Changed})
+		}
+	}
 }
 
 // checkpoint moves the -wal into the database file and empties it: after a load it is as large as

@@ -111,6 +111,17 @@ type LoadOptions struct {
 	Update bool
 	// Progress, if not nil, is called now and then with the number of records read so far.
 	Progress func(n int)
+	// DryRun does everything but the commit: the database stays as it is. The write lock is held
+	// and the disk is needed as by a load.
+	DryRun bool
+	// Changed, if not nil, is told each entry that the load adds, changes or removes, before the
+	// commit.
+	Changed func(c LoadChange)
+	// Review, if not nil, is shown a full load when all of the file has been read and nothing
+	// replaced: its error is Load's, and nothing has happened. Master is the name of an entry that
+	// Review looks at, "" for none.
+	Review func(r *Review) error
+	Master string
 }
 
 // LoadResult says what a Load has brought.

@@ -103,7 +103,7 @@ func (db *DB) LoadSnapshot(ctx context.Context, r io.Reader) (deltafile.State, e
 		}
 		// The dump ends only where its frame has been found whole.
 		b := &bulk{c: c}
-		if _, err := b.replace(ctx, st, in, true); err != nil {
+		if err := b.replace(ctx, st, in, true, &LoadOptions{}, &LoadResult{}); err != nil {
 			return err
 		}
 		st.restart(full.Base)
