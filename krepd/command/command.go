@@ -85,6 +85,7 @@ func newFlags(name string, stderr io.Writer, full bool) *flags {
 
 var (
 	errNobody = errors.New("nobody may feed this slave")
+	errNoName = errors.New("not a principal name")
 	errRelay  = errors.New("delta file and spool are the same file")
 )
 
@@ -127,6 +128,9 @@ func (f *flags) load() (*settings, error) {
 	}
 	for _, n := range names {
 		name, err := dumpfmt.ParseName(n, realm.Name)
+		if err == nil && (len(name.Components) == 0 || name.Components[0] == "") {
+			err = errNoName
+		}
 		if err != nil {
 			return nil, fmt.Errorf("allow %q: %w", n, err)
 		}

@@ -42,7 +42,7 @@ func (s *session) fullCopy(m *wire.SnapshotBegin) error {
 		return s.fail(wire.ReasonSnapshot, 0, err.Error())
 	}
 	s.log.Info().Stringer("epoch", base.Epoch).Uint64("serial", base.Serial).Msg("full copy loaded")
-	s.at, s.pending = base, nil
+	s.at, s.pending, s.ending = base, nil, false
 	if err := s.send(&wire.SnapshotEnd{Size: m.Size}); err != nil {
 		return err
 	}

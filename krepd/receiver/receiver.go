@@ -190,6 +190,7 @@ type session struct {
 	want    bool          // guarded by r.mu, but for its writer: nothing but a full copy is of use
 	copies  int           // guarded by r.mu: full copies loaded
 	pending []byte        // the beginning of a changeset
+	ending  bool          // pending holds at least the beginning of an end line
 	at      deltafile.State
 }
 
@@ -361,17 +362,19 @@ func (s *session) records(ctx context.Context, m *wire.Records) error {
 	if s.want {
 		return s.fail(wire.ReasonChain, 0, "records without the full copy that was asked for")
 	}
-	// A changeset is complete with its end line: without one in sight there is no use in looking
-	// at the same octets again.
+	// A changeset is complete with its end line: before that has at least begun there is no use in
+	// looking at the same octets again.
 	seen := max(0, len(s.pending)-len(endLine))
 	s.pending = append(s.pending, m.Data...)
-	if !bytes.Contains(s.pending[seen:], []byte(endLine)) && len(s.pending) < maxPending {
+	s.ending = s.ending || bytes.Contains(s.pending[seen:], []byte(endLine))
+	if !s.ending && len(s.pending) < maxPending {
 		return nil
 	}
 	css, rest, err := s.decode()
 	if err != nil {
 		return err
 	}
+	s.ending = bytes.Contains(rest, []byte(endLine))
 	if len(css) == 0 {
 		return nil
 	}

@@ -1,0 +1,338 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"krealm/deltafile"
+	"krealm/internal/control"
+	"krealm/krep/sender"
+)
+
+// host lays out a configuration and a keytab, and makes them this process's.
+func host(t *testing.T, krepSection string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	t.Setenv("KRB5_CONFIG", put("krb5.conf", "[libdefaults]\n default_realm = EXAMPLE.ORG\n[realms]\n EXAMPLE.ORG = {\n  kdc = 127.0.0.1:1\n }\n"))
+	t.Setenv("KRB5_KDC_PROFILE", put("kdc.conf", "[realms]\n EXAMPLE.ORG = {\n  database_name = DIR/principal\n }\n[krep]\n EXAMPLE.ORG = {\n"+krepSection+" }\n"))
+	put("keytab", string(keytab("krep", "kdc1.example.org")))
+	put("slaves", "kdc2.example.org\n")
+	return dir
+}
+
+// keytab is a keytab with one AES key.
+func keytab(components ...string) []byte {
+	str := func(b []byte, s string) []byte {
+		return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
+	}
+	r := binary.BigEndian.AppendUint16(nil, uint16(len(components)))
+	r = str(r, "EXAMPLE.ORG")
+	for _, c := range components {
+		r = str(r, c)
+	}
+	r = append(r, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 18)
+	r = str(r, strings.Repeat("k", 32))
+	return append(binary.BigEndian.AppendUint32([]byte{5, 2}, uint32(len(r))), r...)
+}
+
+const section = "  delta_file = DIR/delta\n  slave_list = DIR/slaves\n  keytab = DIR/keytab\n  control = DIR/control\n"
+
+func run(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = Main(args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestCheck(t *testing.T) {
+	dir := host(t, section)
+	code, out, errs := run("-check", "-delta", dir+"/other")
+	if code != 0 {
+		t.Fatalf("%d: %s", code, errs)
+	}
+	for _, want := range []string{
+		"delta_file = " + dir + "/other # command line",
+		"slave_list = " + dir + "/slaves # " + dir + "/kdc.conf:",
+		"snapshot_command = - # default",
+		"principal = krep/kdc1.example.org@EXAMPLE.ORG # keytab",
+		"database = " + dir + "/principal.sqlite",
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+			t.Errorf("lacks %q:\n%s", want, out)
+		}
+	}
+}
+
+func TestRefusesToStart(t *testing.T) {
+	for _, tt := range []struct {
+		name, section string
+		spoil         func(dir string)
+		args          []string
+		code          int
+		want          []string
+	}{
+		{"no delta file", "  slave_list = DIR/slaves\n", nil, nil, 1, []string{"krep: no delta file given", "krep: hint: set delta_file"}},
+		{"no slave list", "  delta_file = DIR/delta\n", nil, nil, 1, []string{"krep: no slave list given", "hint"}},
+		{"bad slave list", section, func(d string) { _ = os.WriteFile(d+"/slaves", []byte("ok\na:b:c\n"), 0o600) }, nil, 1, []string{"line 2", "a:b:c"}},
+		{"no directory", section, nil, []string{"-delta", "/nowhere/delta"}, 1, []string{`no directory "/nowhere"`}},
+		{"loose keytab", section, func(d string) { _ = os.Chmod(d+"/keytab", 0o644) }, nil, 1, []string{"mode 0644"}},
+		{"other keytab", section, func(d string) { _ = os.WriteFile(d+"/keytab", keytab("host", "x"), 0o600) }, nil, 1, []string{"krep/HOST@EXAMPLE.ORG"}},
+		{"unknown flag", section, nil, []string{"-x"}, 2, []string{"usage: krep"}},
+		{"unknown command", section, nil, []string{"frobnicate"}, 1, []string{"frobnicate"}},
+		{"argument", section, nil, []string{"-n", "what"}, 2, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := host(t, tt.section)
+			if tt.spoil != nil {
+				tt.spoil(dir)
+			}
+			code, _, errs := run(tt.args...)
+			if code != tt.code {
+				t.Errorf("exit status %d, want %d", code, tt.code)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(errs, want) {
+					t.Errorf("lacks %q: %s", want, errs)
+				}
+			}
+		})
+	}
+}
+
+// daemonOf starts the daemon of a host in this process.
+func daemonOf(t *testing.T) (*krep, func() error) {
+	t.Helper()
+	f := newFlags("krep", io.Discard, true)
+	if err := f.Parse(nil); err != nil {
+		t.Fatal(err)
+	}
+	s, err := f.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.validate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := newKrep(s, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, out := io.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- k.run(ctx, list, nil, out) }()
+	line := make([]byte, 100)
+	n, err := ready.Read(line)
+	if err != nil || string(line[:n]) != "krep: starting...\n" {
+		t.Fatalf("%q, %v", line[:n], err)
+	}
+	stop := sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() { _ = stop() })
+	return k, stop
+}
+
+func TestStatusAndCommands(t *testing.T) {
+	dir := host(t, section)
+	if code, _, errs := run("status"); code != exitNoAnswer || !strings.Contains(errs, "no answer from the daemon") {
+		t.Errorf("without a daemon: %d, %s", code, errs)
+	}
+	_, stop := daemonOf(t)
+	code, out, errs := run("status")
+	if code != exitLagging || !strings.Contains(out, "realm EXAMPLE.ORG   epoch - (no delta file yet)") || !strings.Contains(out, "kdc2.example.org  retrying") {
+		t.Errorf("%d: %s%s", code, out, errs)
+	}
+	code, out, _ = run("status", "-json", "-control", dir+"/control")
+	var st status
+	if err := json.Unmarshal([]byte(out), &st); err != nil || st.Realm != "EXAMPLE.ORG" || len(st.Slaves) != 1 || code != exitLagging {
+		t.Errorf("%d, %v: %s", code, err, out)
+	}
+	for _, verb := range []string{"pause", "resume", "resync"} {
+		if code, out, errs := run(verb, "kdc2.example.org"); code != 0 || out != "kdc2.example.org: "+verb+"\n" {
+			t.Errorf("%s: %d, %s%s", verb, code, out, errs)
+		}
+	}
+	if code, _, errs := run("resync", "kdc9"); code != 1 || !strings.Contains(errs, `slave "kdc9" is not on the list`) {
+		t.Errorf("%d: %s", code, errs)
+	}
+	if code, _, _ := run("pause"); code != 2 {
+		t.Errorf("pause nobody: %d", code)
+	}
+	if err := control.Call(t.Context(), dir+"/control", control.Request{Verb: "dance"}, nil); err == nil {
+		t.Error("an unknown request was understood")
+	}
+
+	// A changed list is taken up, a bad one is not.
+	if err := os.WriteFile(dir+"/slaves", []byte("kdc2.example.org\nkdc3.example.org\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	names := func() string {
+		_, out, _ := run("status", "-json")
+		var st status
+		_ = json.Unmarshal([]byte(out), &st)
+		var all []string
+		for _, s := range st.Slaves {
+			all = append(all, s.Name)
+		}
+		return strings.Join(all, " ")
+	}
+	await(t, func() bool { return names() == "kdc2.example.org kdc3.example.org" })
+	if err := os.WriteFile(dir+"/slaves", []byte("kdc2.example.org\n::: what\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func await(t *testing.T, ok func() bool) {
+	t.Helper()
+	late := time.NewTimer(10 * time.Second)
+	defer late.Stop()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for !ok() {
+		select {
+		case <-again.C:
+		case <-late.C:
+			t.Fatal("never came")
+		}
+	}
+}
+
+// Damage in the delta file ends krep, with file, offset and reason.
+func TestDamagedDeltaFile(t *testing.T) {
+	dir := host(t, section)
+	if err := os.WriteFile(dir+"/delta", []byte("krep load_delta version 1\nwhat is this\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := newFlags("krep", io.Discard, true)
+	s, err := f.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := newKrep(s, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fe *deltafile.FormatError
+	if err := k.run(t.Context(), nil, nil, io.Discard); !errors.As(err, &fe) || fe.File != dir+"/delta" || fe.Offset != 26 {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestPrintStatus(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	since := ago(6 * time.Minute)
+	st := status{Realm: "EXAMPLE.ORG", Epoch: "5f0c1d2e3a4b5c6d", Serial: 48213, DeltaBytes: 1258291, DeltaLimit: 1 << 30, Now: now,
+		Slaves: []slaveStatus{
+			{Status: sender.Status{Name: "kdc2.example.org", State: "streaming", Epoch: "x", Sent: 48213, Spooled: 48213, Applied: 48213, Since: ago(76 * time.Hour)}},
+			{Status: sender.Status{Name: "kdc4.example.org", State: "retrying", Epoch: "x", Sent: 47001, Spooled: 47001, Applied: 46990, Behind: 1223, Since: since, LastError: "dial: connection refused"}, BehindSince: &since},
+			{Status: sender.Status{Name: "kdc5.example.org", State: "full", Percent: 41, Since: ago(12 * time.Second)}},
+			{Status: sender.Status{Name: "kdc6.example.org", State: "broken", Epoch: "x", Sent: 46000, Spooled: 46000, Applied: 45877, Behind: 2336, Since: ago(2 * time.Hour), LastError: `record 45878: unknown policy "staff"`}},
+		}}
+	want := `realm EXAMPLE.ORG   epoch 5f0c1d2e3a4b5c6d   serial 48213   delta file 1.2 MiB (limit 1 GiB)
+SLAVE             STATE      SENT   SPOOLED  APPLIED  BEHIND     SINCE  LAST ERROR
+kdc2.example.org  streaming  48213  48213    48213    0          3d4h   -
+kdc4.example.org  retrying   47001  47001    46990    1223 (6m)  6m     dial: connection refused
+kdc5.example.org  full 41%   -      -        -        -          12s    -
+kdc6.example.org  broken     46000  46000    45877    2336       2h0m   record 45878: unknown policy "staff"
+`
+	var out bytes.Buffer
+	if err := printStatus(&out, st); err != nil || out.String() != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, &out, want)
+	}
+	for _, tt := range []struct {
+		states []string
+		code   int
+	}{{nil, 0}, {[]string{"streaming", "full", "connecting"}, 0}, {[]string{"streaming", "retrying"}, 1}, {[]string{"retrying", "broken"}, 2}} {
+		var st status
+		for _, s := range tt.states {
+			st.Slaves = append(st.Slaves, slaveStatus{Status: sender.Status{State: s}})
+		}
+		if code := exitStatus(st); code != tt.code {
+			t.Errorf("%v: %d, want %d", tt.states, code, tt.code)
+		}
+	}
+}
+
+func TestCommandSource(t *testing.T) {
+	at := deltafile.Initial("EXAMPLE.ORG", 7, time.Unix(1700000000, 0))
+	dump := "kdb5_util load_dump version 7\nprinc\tone\nprinc\ttwo\n"
+	source := func(command string) *commandSource {
+		return &commandSource{command: command, dir: t.TempDir(), at: func() (deltafile.State, bool) { return at, true }}
+	}
+	c, err := source("printf '" + strings.ReplaceAll(strings.ReplaceAll(dump, "\n", `\n`), "\t", `\t`) + "'").Copy(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	full, err := deltafile.ReadFull(io.NewSectionReader(c, 0, c.Size()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(full); err != nil || string(got) != dump || !full.Base.Same(at) || !c.State().Same(at) {
+		t.Errorf("%q at %v, %v", got, full.Base, err)
+	}
+	_ = c.Close()
+	for what, tt := range map[string]struct{ command, want string }{
+		"fails":         {"echo no database >&2; exit 3", "exit status 3: no database"},
+		"no dump":       {"echo hello", "did not write a dump of version 7"},
+		"nothing":       {"true", "did not write a dump of version 7"},
+		"no newline":    {"printf 'kdb5_util load_dump version 7\\nprinc'", "LF"},
+		"much to say":   {"head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1", "xxx"},
+		"fails at last": {"printf 'kdb5_util load_dump version 7\\n'; exit 1", "exit status 1"},
+	} {
+		s := source(tt.command)
+		_, err := s.Copy(t.Context())
+		if err == nil || !strings.Contains(err.Error(), tt.want) || len(err.Error()) > maxStderr+200 {
+			t.Errorf("%s: %.300v", what, err)
+		}
+		if left, _ := os.ReadDir(s.dir); len(left) > 0 {
+			t.Errorf("%s: left behind %v", what, left)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if _, err := source("sleep 60 & sleep 60").Copy(ctx); err == nil || time.Since(start) > 10*time.Second {
+		t.Errorf("%v after %v", err, time.Since(start))
+	}
+}
+
+func TestTexts(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 2048: "2 KiB", 1258291: "1.2 MiB", 3 << 30: "3 GiB"} {
+		if got := sizeText(n); got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+	var got []string
+	for _, d := range []time.Duration{-1, 59 * time.Second, 90 * time.Second, 61 * time.Minute, 25 * time.Hour} {
+		got = append(got, durationText(d))
+	}
+	if fmt.Sprint(got) != "[0s 59s 1m 1h1m 1d1h]" {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,263 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"krealm/internal/krbcrypto"
+	"krealm/internal/stream"
+	"krealm/internal/stream/streamtest"
+	"krealm/internal/wire"
+	"krealm/kdc/kdb"
+)
+
+// host lays out a configuration and a keytab, and makes them this process's.
+func host(t *testing.T, krepSection string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	t.Setenv("KRB5_CONFIG", put("krb5.conf", "[libdefaults]\n default_realm = EXAMPLE.ORG\n"))
+	t.Setenv("KRB5_KDC_PROFILE", put("kdc.conf", "[realms]\n EXAMPLE.ORG = {\n  database_name = DIR/principal\n }\n[krep]\n EXAMPLE.ORG = {\n"+krepSection+" }\n"))
+	put("keytab", string(keytab(slaveKey, "krep", "kdc2.example.org")))
+	return dir
+}
+
+var slaveKey = []byte(strings.Repeat("s", 32))
+
+// keytab is a keytab with one AES key.
+func keytab(key []byte, components ...string) []byte {
+	str := func(b []byte, s string) []byte {
+		return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
+	}
+	r := binary.BigEndian.AppendUint16(nil, uint16(len(components)))
+	r = str(r, "EXAMPLE.ORG")
+	for _, c := range components {
+		r = str(r, c)
+	}
+	r = append(r, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 18)
+	r = str(r, string(key))
+	return append(binary.BigEndian.AppendUint32([]byte{5, 2}, uint32(len(r))), r...)
+}
+
+const (
+	section  = "  listen = 127.0.0.1:0\n  allow = krep/kdc1.example.org\n  spool = DIR/spool\n  keytab = DIR/keytab\n  control = DIR/control\n"
+	masterID = "krep/kdc1.example.org@EXAMPLE.ORG"
+	slaveID  = "krep/kdc2.example.org@EXAMPLE.ORG"
+)
+
+func run(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = Main(args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestCheck(t *testing.T) {
+	dir := host(t, section)
+	code, out, errs := run("-check", "-listen", "7799", "-listen", "[::1]", "-allow", "krep/a", "-allow", "krep/b@EXAMPLE.ORG")
+	if code != 0 {
+		t.Fatalf("%d: %s", code, errs)
+	}
+	for _, want := range []string{
+		"listen = :7799 [::1]:7754 # command line",
+		"allow = krep/a@EXAMPLE.ORG krep/b@EXAMPLE.ORG # command line",
+		"spool = " + dir + "/spool # " + dir + "/kdc.conf:",
+		"delta_file = - # default",
+		"database = " + dir + "/principal.sqlite",
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+			t.Errorf("lacks %q:\n%s", want, out)
+		}
+	}
+	if _, err := os.Stat(dir + "/principal.sqlite"); err == nil {
+		t.Error("-check has made a database")
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	dir := host(t, "  allow = krep/kdc1\n  keytab = DIR/keytab\n")
+	_, out, _ := run("-check")
+	for _, want := range []string{"listen = :7754 # default", "spool = " + dir + "/principal.spool # default"} {
+		if !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+			t.Errorf("lacks %q:\n%s", want, out)
+		}
+	}
+}
+
+func TestRefusesToStart(t *testing.T) {
+	for _, tt := range []struct {
+		name, section string
+		spoil         func(t *testing.T, dir string)
+		args          []string
+		code          int
+		want          []string
+	}{
+		{"nobody allowed", "  keytab = DIR/keytab\n", nil, nil, 1, []string{"krepd: nobody may feed this slave", "krepd: hint: name the master's principal"}},
+		{"bad name allowed", section, nil, []string{"-allow", "@"}, 1, []string{`allow "@"`}},
+		{"bad address", section, nil, []string{"-listen", "a:b:c"}, 1, []string{`listen "a:b:c"`}},
+		{"spool is the delta file", section, nil, []string{"-delta", "DIR/spool"}, 1, []string{"same file"}},
+		{"other keytab", section, func(_ *testing.T, d string) {
+			_ = os.WriteFile(d+"/keytab", keytab(slaveKey, "host", "x"), 0o600)
+		}, nil, 1, []string{"holds no krep/HOST@EXAMPLE.ORG"}},
+		{"loose directory", section, func(_ *testing.T, d string) { _ = os.Chmod(d, 0o777) }, nil, 1, []string{"lets others write"}},
+		{"a master's database", section, func(t *testing.T, d string) {
+			db, err := kdb.Create(t.Context(), d+"/principal.sqlite", "EXAMPLE.ORG", kdb.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = db.Close()
+		}, nil, 1, []string{"database is the master's"}},
+		{"of another realm", section, func(t *testing.T, d string) {
+			db, err := kdb.InitSlave(t.Context(), d+"/principal.sqlite", "OTHER.ORG", kdb.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = db.Close()
+		}, nil, 1, []string{`of realm "OTHER.ORG"`}},
+		{"unknown flag", section, nil, []string{"-x"}, 2, []string{"usage: krepd"}},
+		{"unknown command", section, nil, []string{"frobnicate"}, 1, []string{"frobnicate"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := host(t, tt.section)
+			if tt.spoil != nil {
+				tt.spoil(t, dir)
+			}
+			for i := range tt.args {
+				tt.args[i] = strings.ReplaceAll(tt.args[i], "DIR", dir)
+			}
+			code, _, errs := run(tt.args...)
+			if code != tt.code {
+				t.Errorf("exit status %d, want %d", code, tt.code)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(errs, want) {
+					t.Errorf("lacks %q: %s", want, errs)
+				}
+			}
+		})
+	}
+}
+
+// daemonOf starts the daemon of a host in this process, listening on addr.
+func daemonOf(t *testing.T, addr string) (stop func() error) {
+	t.Helper()
+	f := newFlags("krepd", io.Discard, true)
+	if err := f.Parse([]string{"-listen", addr}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := f.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := newKrepd(t.Context(), s, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, out := io.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- d.run(ctx, out) }()
+	line := make([]byte, 100)
+	n, err := ready.Read(line)
+	if err != nil || string(line[:n]) != "krepd: starting...\n" {
+		t.Fatalf("%q, %v", line[:n], err)
+	}
+	stop = sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+func TestStatus(t *testing.T) {
+	host(t, section)
+	if code, _, errs := run("status"); code != exitNoAnswer || !strings.Contains(errs, "no answer from the daemon") {
+		t.Errorf("without a daemon: %d, %s", code, errs)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	_ = ln.Close()
+	stop := daemonOf(t, addr)
+	if code, out, _ := run("status"); code != exitUnfed || !strings.Contains(out, "empty") {
+		t.Errorf("%d: %s", code, out)
+	}
+
+	// A feeder with a ticket under the keytab's key.
+	realm := streamtest.NewRealm("EXAMPLE.ORG")
+	realm.SetKey(slaveID, must(t, slaveKey))
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := stream.Initiate(t.Context(), nc, realm.Credentials(masterID, slaveID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello := &wire.Hello{MinVersion: 1, MaxVersion: 1, Role: wire.Feeder, Realm: "EXAMPLE.ORG"}
+	if err := c.Send(hello.Append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Receive(); err != nil {
+		t.Fatal(err)
+	}
+	code, out, _ := run("status", "-json")
+	var st status
+	if err := json.Unmarshal([]byte(out), &st); err != nil || st.Feeder == nil || st.Feeder.Principal != masterID || code != exitUnfed {
+		t.Errorf("%d, %v: %s", code, err, out)
+	}
+	if _, out, _ := run("status"); !strings.Contains(out, "feeder  "+masterID+" at 127.0.0.1:") {
+		t.Errorf("%s", out)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPrintStatus(t *testing.T) {
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	var out bytes.Buffer
+	err := printStatus(&out, status{Realm: "EXAMPLE.ORG", State: "broken", Epoch: "5f0c1d2e3a4b5c6d", Spooled: 9, Applied: 7,
+		BrokenAt: 8, Reason: "no such policy", Trouble: "disk full", Time: &at})
+	want := `realm      EXAMPLE.ORG
+state      broken
+epoch      5f0c1d2e3a4b5c6d
+spooled    9
+applied    7
+feeder     -
+broken at  8: no such policy
+trouble    disk full
+`
+	if err != nil || out.String() != want {
+		t.Errorf("%v\n%s", err, &out)
+	}
+}
+
+func must(t *testing.T, key []byte) *krbcrypto.Key {
+	t.Helper()
+	k, err := krbcrypto.NewKey(krbcrypto.ETypeAES256SHA1, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
