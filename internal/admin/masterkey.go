@@ -108,7 +108,7 @@ func (a *Admin) UseMasterKey(ctx context.Context, kvno uint16, from time.Time) e
 
 const (
 	// scanPage is how many entries a pass over the database reads at once.
-	scanPage = 512
+	scanPage = 1024
 	// maxMissed is how many changes made during a pass are looked at afterwards; when there
 	// were more the pass is made again.
 	maxMissed = 10000

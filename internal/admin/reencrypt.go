@@ -36,6 +36,8 @@ type Reencryption struct {
 	// Each, if not nil, is told of each entry, in order. When it hears of an entry that is
 	// Updated, the change has been committed.
 	Each func(name string, o Outcome)
+
+	batch int // entries in one transaction; 0: batchEntries
 }
 
 // Reencrypted counts what a re-encryption did.
@@ -47,8 +49,8 @@ type Reencrypted struct {
 const (
 	// batchEntries and batchTime bound one transaction of a re-encryption: others who want to
 	// write wait no longer than that and the commit.
-	batchEntries = 256
-	batchTime    = 20 * time.Millisecond
+	batchEntries = 1024
+	batchTime    = 50 * time.Millisecond
 )
 
 // Reencrypt seals the keys of all entries but K/M with the active version of the master key,
@@ -73,6 +75,9 @@ func (a *Admin) Reencrypt(ctx context.Context, o Reencryption) (Reencrypted, err
 	}
 	if o.Kvno == 0 {
 		o.Kvno = ring.Active(a.opts.Clock()).Kvno
+	}
+	if o.batch == 0 {
+		o.batch = batchEntries
 	}
 	r := &reencryption{Reencryption: o, a: a, ring: ring, done: Reencrypted{Kvno: o.Kvno}}
 	if err := r.checkActive(ring, a.opts.Clock()); err != nil {
@@ -125,7 +130,7 @@ func (r *reencryption) add(ctx context.Context, p *dumpfmt.Principal) error {
 		}
 	}
 	r.waiting = append(r.waiting, res)
-	if r.writes >= batchEntries || len(r.waiting) >= scanPage {
+	if r.writes >= r.batch || len(r.waiting) >= scanPage {
 		return r.flush(ctx)
 	}
 	return nil

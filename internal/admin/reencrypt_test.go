@@ -218,8 +218,8 @@ func TestReencryptBesideWriters(t *testing.T) {
 	h.want("create", h.create("zoe", "pw-zoe", Fields{}), nil)
 	h.crowd(700)
 	told := 0
-	_, err := h.Reencrypt(h.ctx, Reencryption{Each: func(name string, _ Outcome) {
-		if told++; told != 100 { // half of the first page is not written yet
+	_, err := h.Reencrypt(h.ctx, Reencryption{batch: 200, Each: func(name string, _ Outcome) {
+		if told++; told != 100 { // most of the page that was read is not written yet
 			return
 		}
 		h.want("cpw", h.cpw("zoe", "pw-zoe-2"), nil)
@@ -242,7 +242,7 @@ func TestReencryptBesideWriters(t *testing.T) {
 	_, err = h.AddMasterKey(h.ctx, k)
 	h.want("add", err, nil)
 	h.want("use", h.UseMasterKey(h.ctx, 3, time.Time{}), nil)
-	got, err := h.Reencrypt(h.ctx, Reencryption{Each: func(_ string, _ Outcome) {
+	got, err := h.Reencrypt(h.ctx, Reencryption{batch: 200, Each: func(_ string, _ Outcome) {
 		h.want("use the old one", h.UseMasterKey(h.ctx, 2, time.Time{}), nil)
 	}})
 	if !errors.Is(err, ErrActiveChanged) || got.Updated == 0 || got.Updated >= 700 {
