@@ -144,29 +144,36 @@ func between(a, b string) ([]string, error) {
 	return out, nil
 }
 
-// Append adds a realm to the end of a list, if it is not in it yet. Errors are ErrList.
+// Append adds a realm to the end of a list, if it is not in it yet. The list is written anew,
+// without empty elements: what stood for the realms up to the end would come to mean others.
+// Errors are ErrList.
 func Append(list []byte, realm, client, server string) ([]byte, error) {
-	have, err := Expand(list, client, server)
+	realms, err := Expand(list, client, server)
 	if err != nil {
 		return nil, err
 	}
-	if slices.Contains(have, realm) {
+	if slices.Contains(realms, realm) {
 		return list, nil
 	}
-	out := slices.Clone(list)
-	last := client
-	if len(list) > 0 {
-		out = append(out, ',')
-		last = have[len(have)-1]
-	}
-	head, shared := strings.CutSuffix(realm, "."+last)
-	switch {
-	case shared && head != "" && last != "" && len(list) > 0:
-		out = appendQuoted(out, head+".")
-	case strings.HasPrefix(realm, "/") || strings.HasSuffix(realm, ".") || strings.HasPrefix(realm, " ") || realm == "":
-		out = appendQuoted(append(out, ' '), realm)
-	default:
-		out = appendQuoted(out, realm)
+	return encode(append(realms, realm))
+}
+
+// encode writes a list. A realm below the one before it is shortened by what they share.
+func encode(realms []string) ([]byte, error) {
+	var out []byte
+	for i, r := range realms {
+		if i > 0 {
+			out = append(out, ',')
+			head, below := strings.CutSuffix(r, "."+realms[i-1])
+			if below && head != "" && head[0] != '/' {
+				out = appendQuoted(out, head+".")
+				continue
+			}
+		}
+		if r == "" || strings.HasPrefix(r, "/") || strings.HasPrefix(r, " ") || strings.HasSuffix(r, ".") {
+			out = append(out, ' ')
+		}
+		out = appendQuoted(out, r)
 	}
 	if len(out) > maxField {
 		return nil, fmt.Errorf("%w: %d octets", ErrList, len(out))

@@ -92,8 +92,25 @@ func TestAppendKeepsTheRealms(t *testing.T) {
 	})
 }
 
+// TestAppendToGaps: an empty element stands for no realm, or for those it stood for before.
+func TestAppendToGaps(t *testing.T) {
+	for _, c := range []struct{ list, client, server, want string }{
+		{",", "A", "A", "X"},
+		{",EDU,", "ATHENA.MIT.EDU", "CS.WASHINGTON.EDU", "MIT.EDU,EDU,WASHINGTON.,X"},
+	} {
+		got, err := Append([]byte(c.list), "X", c.client, c.server)
+		if err != nil || string(got) != c.want {
+			t.Errorf("%q: %q, %v; want %q", c.list, got, err, c.want)
+		}
+	}
+	if _, err := Append([]byte(strings.Repeat("A", 499)), "BB", "X", "Y"); !errors.Is(err, ErrList) {
+		t.Errorf("too long: %v", err)
+	}
+}
+
 func FuzzExpand(f *testing.F) {
 	f.Add([]byte("EDU,MIT.,, /COM,/HP"), "A.B", "C")
+	f.Add([]byte(","), "0", "0")
 	f.Fuzz(func(t *testing.T, list []byte, client, server string) {
 		realms, err := Expand(list, client, server)
 		if err == nil && len(realms) > 2*maxRealms {
