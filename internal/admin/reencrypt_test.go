@@ -252,7 +252,7 @@ func TestReencryptBesideWriters(t *testing.T) {
 		t.Errorf("with another version than the active one: %v", err)
 	}
 	ctx, cancel := context.WithCancel(h.ctx)
-	got, err = h.Reencrypt(ctx, Reencryption{Each: func(string, Outcome) { cancel() }})
+	got, err = h.Reencrypt(ctx, Reencryption{batch: 50, Each: func(string, Outcome) { cancel() }})
 	if !errors.Is(err, context.Canceled) || got.Updated == 0 {
 		t.Errorf("cancelled: %+v, %v", got, err)
 	}
