@@ -30,6 +30,7 @@ type dispatcher struct {
 	cache  *lookaside
 	log    Log
 	clock  func() time.Time
+	limit  *limiter
 }
 
 // answer returns the reply to a message, nil for silence, which closes a stream.
@@ -59,18 +60,20 @@ func (d *dispatcher) process(msg []byte, key digest, from netip.Addr, now time.T
 		}
 	}()
 	if !krbmsg.IsKDCReq(msg) {
-		d.log.Line(LevelInfo, "Invalid message type - while dispatching")
+		d.damaged(now, func() { d.log.Line(LevelInfo, "Invalid message type - while dispatching") })
 		return nil
 	}
 	var q krbmsg.KDCReq
 	if err := q.Parse(msg); err != nil {
-		d.log.Exchange(&exchange.Event{From: from, Status: "DECODE", Err: err})
+		d.damaged(now, func() { d.log.Exchange(&exchange.Event{From: from, Status: "DECODE", Err: err}) })
 		return nil
 	}
 	r := d.pick(&q)
 	if r == nil {
-		d.log.Exchange(&exchange.Event{From: from, Status: "UNKNOWN_REALM",
-			Err: fmt.Errorf("realm %q is not served", q.Body.Realm)})
+		d.damaged(now, func() {
+			d.log.Exchange(&exchange.Event{From: from, Status: "UNKNOWN_REALM",
+				Err: fmt.Errorf("realm %q is not served", clip(string(q.Body.Realm)))})
+		})
 		return nil
 	}
 	run := r.TGS

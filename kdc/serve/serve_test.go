@@ -401,6 +401,22 @@ func TestPanicsAreContained(t *testing.T) {
 	}
 }
 
+// TestFloodsAreCounted: damaged messages do not fill the log.
+func TestFloodsAreCounted(t *testing.T) {
+	d, log := recorded(t, kdctest.At)
+	now := time.Unix(kdctest.At, 0)
+	d.clock = func() time.Time { return now }
+	for i := range 1000 {
+		d.answer([]byte{0x30, byte(i >> 8), byte(i)}, peer)
+		d.answer([]byte{0x6a, byte(i >> 8), byte(i)}, peer)
+	}
+	now = now.Add(time.Second)
+	d.answer([]byte{0x30}, peer)
+	if n := len(log.lines) + len(log.events); n != maxDamaged+2 || !log.has("1980 more damaged messages") {
+		t.Errorf("%d lines: %q", n, log.lines)
+	}
+}
+
 func TestRealmIsChosen(t *testing.T) {
 	d, log := recorded(t, kdctest.At)
 	asked := ""

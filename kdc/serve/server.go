@@ -50,7 +50,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	o.Log.Line(LevelInfo, "set up "+strconv.Itoa(l.count())+" sockets")
 	s := &Server{o: o, l: l}
 	s.conns.max = o.MaxConns
-	s.d = dispatcher{realms: o.Realms, cache: newLookaside(), log: o.Log, clock: o.Clock}
+	s.d = dispatcher{realms: o.Realms, cache: newLookaside(), log: o.Log, clock: o.Clock, limit: new(limiter)}
 	return s, nil
 }
 
