@@ -22,6 +22,8 @@ type loadArgs struct {
 	version dumpfmt.Version // the only one accepted; 0: any
 	verbose bool
 	update  bool
+	force   bool // whatever is lost
+	dryRun  bool
 	file    string
 
 	heimdalKey string // file with the master key of Heimdal's; "" for none
@@ -39,6 +41,10 @@ func parseLoad(u *kdbUtil, args []string) (loadArgs, error) {
 			a.verbose = true
 		case opt == "-update":
 			a.update = true
+		case opt == "-force":
+			a.force = true
+		case opt == "-n":
+			a.dryRun = true
 		case opt == "-heimdal_mkey" && len(args) > 1:
 			a.heimdalKey, args = args[1], args[1:]
 		case opt == "-hash": // a matter of MIT's db2
@@ -81,19 +87,21 @@ func (u *kdbUtil) load(ctx context.Context, args []string) error {
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	db, created, err := u.openForLoad(ctx, a)
+	db, undo, err := u.openForLoad(ctx, a)
 	if err != nil {
 		return err
 	}
-	if err := u.loadInto(ctx, db, in, form, a); err != nil {
+	if err = u.loadInto(ctx, db, in, form, a); err != nil {
 		u.reportLoad(a, err)
-		err = errors.Join(errSilent, db.Close())
-		if created {
-			err = errors.Join(err, kdb.Remove(u.realm.Database))
-		}
-		return err
+		err = errSilent
 	}
-	return db.Close()
+	if cerr := db.Close(); err == nil {
+		err = cerr
+	}
+	if undo != nil && (err != nil || a.dryRun) {
+		err = errors.Join(err, undo())
+	}
+	return err
 }
 
 // untilSignal ends with the first SIGINT or SIGTERM, so that a long command can clean up. A
@@ -125,20 +133,25 @@ func cause(err error) error {
 	return messagef("%s%s", strings.ToUpper(text[:1]), text[1:])
 }
 
-// openForLoad opens the database; a full load makes one if there is none.
-func (u *kdbUtil) openForLoad(ctx context.Context, a loadArgs) (db *kdb.DB, created bool, err error) {
+// openForLoad opens the database; a full load makes one if there is none, which undo removes.
+func (u *kdbUtil) openForLoad(ctx context.Context, a loadArgs) (db *kdb.DB, undo func() error, err error) {
 	db, err = openDB(ctx, u.console, kdbUtilName, u.realm)
 	if err == nil {
-		return db, false, nil
+		return db, nil, nil
 	}
 	if _, serr := os.Stat(u.realm.Database); a.update || !errors.Is(serr, os.ErrNotExist) {
-		return nil, false, fmt.Errorf("%w while opening database", err)
+		return nil, nil, fmt.Errorf("%w while opening database", err)
 	}
-	db, err = kdb.Create(ctx, u.realm.Database, u.realm.Name, dbOptions(u.console, kdbUtilName, u.realm))
+	if a.dryRun {
+		db, undo, err = u.scratch(ctx)
+	} else {
+		db, err = kdb.Create(ctx, u.realm.Database, u.realm.Name, dbOptions(u.console, kdbUtilName, u.realm))
+		undo = func() error { return kdb.Remove(u.realm.Database) }
+	}
 	if err != nil {
-		return nil, false, fmt.Errorf("%w while creating database", err)
+		return nil, nil, fmt.Errorf("%w while creating database", err)
 	}
-	return db, true, nil
+	return db, undo, nil
 }
 
 func (u *kdbUtil) loadInto(ctx context.Context, db *kdb.DB, in io.Reader, form dumpForm, a loadArgs) (err error) {
@@ -154,7 +167,20 @@ func (u *kdbUtil) loadInto(ctx context.Context, db *kdb.DB, in io.Reader, form d
 	}
 	p := u.progress("loaded")
 	defer p.end()
-	_, err = db.Load(ctx, in, kdb.LoadOptions{Update: a.update, Progress: p.set})
+	o := kdb.LoadOptions{Update: a.update, Progress: p.set, DryRun: a.dryRun, Master: u.realm.MasterPrincipal,
+		Review: func(r *kdb.Review) error { return u.review(a, r) }}
+	var t tally
+	if a.dryRun {
+		o.Changed = func(c kdb.LoadChange) {
+			_ = t.add(c) // never fails
+			u.showChange(c)
+		}
+	}
+	res, err := db.Load(ctx, in, o)
+	if err == nil && a.dryRun {
+		t.gone = nil
+		u.printf("%d principals and %d policies in %s; %v\n", res.Principals, res.Policies, a.file, &t)
+	}
 	return err
 }
 
@@ -162,7 +188,7 @@ func (u *kdbUtil) loadInto(ctx context.Context, db *kdb.DB, in io.Reader, form d
 func (u *kdbUtil) reportLoad(a loadArgs, err error) {
 	var syn *dumpfmt.SyntaxError
 	switch {
-	case errors.Is(err, errSilent):
+	case errors.Is(err, errSilent), errors.Is(err, errRefused):
 	case !errors.As(err, &syn):
 		u.errorf("%s: %v while loading %s\n", kdbUtilName, interrupted(err), a.file)
 	default:

@@ -12,9 +12,7 @@ const kdbUtilMore = `
 	dump     write the database, or the principals that match, as text;
 	         -b7, -r13, -r18: versions 4, 5 and 6 of the format instead of 7
 	load     replace the database by a dump, or with -update merge one into it:
-	         all of the file is taken, or nothing. Dumps of Heimdal's kadmin are
-	         taken too, into a realm that exists; where their keys are sealed,
-	         -heimdal_mkey FILE names Heimdal's master key (m-key)
+	         all of the file is taken, or nothing
 	ark      add random keys to a principal and keep the old ones
 	add_mkey, use_mkey, list_mkeys, update_princ_encryption, purge_mkeys
 	         replace the master key step by step while everything runs
@@ -23,6 +21,13 @@ const kdbUtilMore = `
 	         -c: CSV, -H: no header, -n: numbers, -e: nothing for no bytes
 
 not in MIT's:
+	load -n  show what would change, and change nothing
+	load -force
+	         load a dump that leaves less than half of the principals, or that
+	         changes the master key: otherwise it is refused
+	load [-heimdal_mkey file] heimdal-dump
+	         take a dump of Heimdal's kadmin into a realm that exists; file has
+	         Heimdal's master key (m-key), where it has sealed the keys
 	verify [-v] [filename]
 	         look for what is wrong with a dump file, or with the database:
 	         lines, tagged data, keys that do not open; changes nothing

@@ -194,6 +194,7 @@ func TestReplayKDBUtil(t *testing.T) {
 		future   = "a version that is to become active again is not purged"
 		names    = "the file is named"
 		aliases  = "aliases are known"
+		refused  = "a dump of nothing does not replace a realm unasked"
 	)
 	replay(t, "kdb5-util", map[int]other{
 		25: {modifier, 0, "\"kdb5_util@KDBU.TEST\""},
@@ -202,6 +203,8 @@ func TestReplayKDBUtil(t *testing.T) {
 		50: {future, 0, "KVNO: 1,"},
 		52: {future, 0, "K/M@KDBU.TEST\t8388672\t86400\t0\t0\t0\t0\t0\t0\t10\t110\tHEX\t8\t2\t0300\t9\t20\t"},
 		65: {names, 1, "Can not fetch master key (error: stash file: open nosuch: no such file or directory). while reading new master key\n"},
+		71: {refused, 1, "load refused: -force loads it all the same"},
+		72: {refused, 0, "K/M@KDBU.TEST\n"},
 		74: {future, 0, "K/M@KDBU.TEST\t2\t1\t"},
 		75: {future, 0, "K/M@KDBU.TEST\t2\t1\t"},
 		81: {aliases, 0, "aliasname\ttargetname\n"},
