@@ -61,6 +61,7 @@ type Applier struct {
 	loading   bool
 	broken    *Broken
 	trouble   string // that is being waited out
+	copies    int    // full copies loaded
 	expect    expectation
 	interrupt context.CancelFunc // ends the wait of the reader of the spool
 	changed   chan struct{}
@@ -208,7 +209,7 @@ func (a *Applier) next(ctx context.Context, tail *deltafile.Tail) ([]*deltafile.
 	defer interrupt()
 	a.mu.Lock()
 	a.interrupt = interrupt
-	due := a.expect.set && a.expect.serial <= a.applied.Serial
+	due := a.expect.set && a.expect.serial <= a.applied.Serial || a.broken != nil
 	a.mu.Unlock()
 	if due || len(a.loads) > 0 {
 		return nil, context.Canceled
@@ -385,6 +386,7 @@ func (a *Applier) load(ctx context.Context, l load) {
 	a.mu.Lock()
 	if err == nil {
 		a.applied, a.broken = st, nil
+		a.copies++
 		a.expect = expectation{}
 	}
 	a.loading, a.settled = false, err == nil

@@ -6,7 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -205,6 +207,7 @@ func (d *krepd) run(ctx context.Context, stderr io.Writer) error {
 		g.Go(func() error { return control.Serve(ctx, ln, d.handle) })
 	}
 	g.Go(func() error { return d.applier.Run(ctx) })
+	g.Go(func() error { return d.applier.Verify(ctx, onDisk{d.db}, apply.DefaultVerify) })
 	for _, ln := range listeners {
 		g.Go(func() error { return d.server.Serve(ctx, ln) })
 	}
@@ -223,6 +226,27 @@ func (d *krepd) run(ctx context.Context, stderr io.Writer) error {
 		d.log.Info().Msg("krepd stops")
 	}
 	return err
+}
+
+// onDisk is the database with the stamp of its files.
+type onDisk struct{ *kdb.DB }
+
+// Stamp implements apply.Verifier.
+func (o onDisk) Stamp() (stamp string, settled bool, err error) {
+	settled = true
+	for _, name := range []string{o.Path(), o.Path() + "-wal"} {
+		st, err := os.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			stamp += "- "
+			continue
+		}
+		if err != nil {
+			return "", false, err
+		}
+		stamp += fmt.Sprintf("%d %d ", st.Size(), st.ModTime().UnixNano())
+		settled = settled && time.Since(st.ModTime()) > time.Second
+	}
+	return stamp, settled, nil
 }
 
 // standing tells the receiver where the applier and the database are.
