@@ -279,49 +279,6 @@ kdc6.example.org  broken     46000  46000    45877    2336       2h0m   record 4
 	}
 }
 
-func TestCommandSource(t *testing.T) {
-	at := deltafile.Initial("EXAMPLE.ORG", 7, time.Unix(1700000000, 0))
-	dump := "kdb5_util load_dump version 7\nprinc\tone\nprinc\ttwo\n"
-	source := func(command string) *commandSource {
-		return &commandSource{command: command, dir: t.TempDir(), at: func() (deltafile.State, bool) { return at, true }}
-	}
-	c, err := source("printf '" + strings.ReplaceAll(strings.ReplaceAll(dump, "\n", `\n`), "\t", `\t`) + "'").Copy(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	full, err := deltafile.ReadFull(io.NewSectionReader(c, 0, c.Size()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := io.ReadAll(full); err != nil || string(got) != dump || !full.Base.Same(at) || !c.State().Same(at) {
-		t.Errorf("%q at %v, %v", got, full.Base, err)
-	}
-	_ = c.Close()
-	for what, tt := range map[string]struct{ command, want string }{
-		"fails":         {"echo no database >&2; exit 3", "exit status 3: no database"},
-		"no dump":       {"echo hello", "did not write a dump of version 7"},
-		"nothing":       {"true", "did not write a dump of version 7"},
-		"no newline":    {"printf 'kdb5_util load_dump version 7\\nprinc'", "LF"},
-		"much to say":   {"head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1", "xxx"},
-		"fails at last": {"printf 'kdb5_util load_dump version 7\\n'; exit 1", "exit status 1"},
-	} {
-		s := source(tt.command)
-		_, err := s.Copy(t.Context())
-		if err == nil || !strings.Contains(err.Error(), tt.want) || len(err.Error()) > maxStderr+200 {
-			t.Errorf("%s: %.300v", what, err)
-		}
-		if left, _ := os.ReadDir(s.dir); len(left) > 0 {
-			t.Errorf("%s: left behind %v", what, left)
-		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	start := time.Now()
-	if _, err := source("sleep 60 & sleep 60").Copy(ctx); err == nil || time.Since(start) > 10*time.Second {
-		t.Errorf("%v after %v", err, time.Since(start))
-	}
-}
-
 func TestTexts(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 2048: "2 KiB", 1258291: "1.2 MiB", 3 << 30: "3 GiB"} {
 		if got := sizeText(n); got != want {

@@ -20,6 +20,7 @@ import (
 	"krealm/internal/krb"
 	"krealm/internal/krbmsg"
 	"krealm/internal/stream"
+	"krealm/krep/dumpcmd"
 	"krealm/krep/feed"
 	"krealm/krep/sender"
 	"krealm/krep/slavelist"
@@ -93,7 +94,8 @@ func newKrep(s *settings, log zerolog.Logger) (*krep, error) {
 	s.shown = append(s.shown, daemon.Setting{Name: "principal", Value: principal, Source: "keytab"})
 	k.client = &krb.Client{Principal: principal, Keytab: kt, KDCs: s.conf.KDCs, Skew: s.conf.ClockSkew}
 	if s.snapshotCmd != "" {
-		k.source = &commandSource{command: s.snapshotCmd, dir: filepath.Dir(s.delta), at: k.lastState}
+		k.source = &commandSource{dumpcmd.Source{Command: s.snapshotCmd, Realm: s.realm.Name, Delta: s.delta,
+			Dir: filepath.Dir(s.delta), Log: k.log}}
 	} else {
 		k.source = &databaseSource{path: s.realm.Database, dir: filepath.Dir(s.delta)}
 	}
@@ -118,12 +120,6 @@ func (a feedAdapter) View() (base, last deltafile.State, ok bool) { return a.k.f
 func (a feedAdapter) Changed() <-chan struct{}                    { return a.k.feed.Changed() }
 func (a feedAdapter) Cursor(at deltafile.State) sender.Cursor     { return a.k.feed.Cursor(at) }
 func (a feedAdapter) Acked()                                      { a.k.feed.Acked() }
-
-// lastState is the end of the delta file, as far as it has been read.
-func (k *krep) lastState() (deltafile.State, bool) {
-	_, last, ok := k.feed.View()
-	return last, ok
-}
 
 func dial(ctx context.Context, addr string) (net.Conn, error) {
 	var d net.Dialer

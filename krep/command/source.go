@@ -1,21 +1,14 @@
 package command
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"strings"
 	"sync"
-	"syscall"
-	"time"
 
 	"krealm/deltafile"
 	"krealm/kdc/kdb"
+	"krealm/krep/dumpcmd"
 	"krealm/krep/sender"
 )
 
@@ -92,119 +85,21 @@ func (d *databaseSource) Close() error {
 }
 
 // commandSource takes the standard output of a command for a dump.
-//
-// The dump counts as of the state that the delta file had before the command started. It may hold
-// changes that were made since; those are sent after it once more, and as every change carries the
-// whole entry, applying it again brings the slave to the same content.
-type commandSource struct {
-	command string
-	dir     string
-	at      func() (deltafile.State, bool)
-}
-
-const (
-	commandTimeout = time.Hour
-	maxStderr      = 2000 // octets of a command's complaints that are kept
-	dumpHeader     = "kdb5_util load_dump version 7\n"
-)
+type commandSource struct{ dumpcmd.Source }
 
 // Copy implements sender.Source.
 func (c *commandSource) Copy(ctx context.Context) (sender.Copy, error) {
-	base, ok := c.at()
-	if !ok {
-		return nil, errors.New("there is no delta file yet")
-	}
-	f, err := os.CreateTemp(c.dir, ".snapshot-*") // mode 0600
+	taken, err := c.Take(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	lines, size, err := c.run(ctx, f)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	start, total, err := deltafile.SealFull(f, base, lines, size)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("snapshot command: %w", err), f.Close())
-	}
-	return &commandCopy{SectionReader: io.NewSectionReader(f, start, total), f: f, state: base}, nil
+	return taken, nil
 }
 
-// run runs the command with its output going to f, behind the room for the frame.
-func (c *commandSource) run(ctx context.Context, f *os.File) (lines, size int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", c.command)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	var complaints bytes.Buffer
-	out := &dumpWriter{w: io.NewOffsetWriter(f, deltafile.FullRoom)}
-	buffered := bufio.NewWriterSize(out, 256<<10)
-	cmd.Stdout = buffered
-	cmd.Stderr = &limitedWriter{w: &complaints, left: maxStderr}
-	err = cmd.Run()
-	if flushErr := buffered.Flush(); err == nil {
-		err = flushErr
-	}
-	if err != nil {
-		return 0, 0, fmt.Errorf("snapshot command: %w: %s", err, strings.TrimSpace(complaints.String()))
-	}
-	if !bytes.Equal(out.head, []byte(dumpHeader)) {
-		return 0, 0, errors.New("snapshot command did not write a dump of version 7")
-	}
-	return out.lines, out.size, nil
-}
-
-// Digest implements sender.Source: there is none.
+// Digest implements sender.Source: a database that is not ours has none.
 func (c *commandSource) Digest(context.Context) (at deltafile.State, digest [32]byte, ok bool) {
 	return at, digest, false
 }
 
 // Close implements io.Closer.
 func (c *commandSource) Close() error { return nil }
-
-// dumpWriter counts lines and octets and keeps the first line.
-type dumpWriter struct {
-	w           io.Writer
-	head        []byte
-	lines, size int64
-}
-
-func (d *dumpWriter) Write(p []byte) (int, error) {
-	if n := len(dumpHeader) - len(d.head); n > 0 {
-		d.head = append(d.head, p[:min(n, len(p))]...)
-	}
-	n, err := d.w.Write(p)
-	d.size += int64(n)
-	d.lines += int64(bytes.Count(p[:n], []byte{'\n'}))
-	return n, err
-}
-
-// limitedWriter keeps the beginning of what is written.
-type limitedWriter struct {
-	w    io.Writer
-	left int
-}
-
-func (l *limitedWriter) Write(p []byte) (int, error) {
-	n := min(len(p), l.left)
-	l.left -= n
-	if n > 0 {
-		if _, err := l.w.Write(p[:n]); err != nil {
-			return 0, err
-		}
-	}
-	return len(p), nil
-}
-
-type commandCopy struct {
-	*io.SectionReader
-	f     *os.File
-	state deltafile.State
-}
-
-func (c *commandCopy) State() deltafile.State { return c.state }
-func (c *commandCopy) Close() error           { return c.f.Close() }

@@ -24,6 +24,20 @@ const (
 	exitNoAnswer  = 3 // the daemon does not answer
 )
 
+// Where full copies come from. A command gives no digest of the master's content, so there is
+// nothing to compare the slaves' content with.
+const (
+	fromDatabase = "database"
+	fromCommand  = "command"
+)
+
+func (s *settings) sourceName() string {
+	if s.snapshotCmd != "" {
+		return fromCommand
+	}
+	return fromDatabase
+}
+
 // status is what the daemon says of itself.
 type status struct {
 	Realm      string        `json:"realm"`
@@ -32,6 +46,7 @@ type status struct {
 	Base       uint64        `json:"base"`             // serial before the first change the file holds
 	DeltaBytes int64         `json:"delta_file_bytes"` // of changes
 	DeltaLimit int64         `json:"delta_file_limit_bytes"`
+	Source     string        `json:"snapshot_source"` // fromDatabase or fromCommand
 	Principal  string        `json:"principal"`
 	Started    time.Time     `json:"started"`
 	Now        time.Time     `json:"now"`
@@ -63,7 +78,7 @@ func (k *krep) status() status {
 	base, last, ok := k.feed.View()
 	bytes, _ := k.feed.Size()
 	st := status{Realm: k.s.realm.Name, Serial: last.Serial, Base: base.Serial, DeltaBytes: bytes,
-		DeltaLimit: feed.DefaultMaxSize, Principal: k.client.Principal, Started: k.started, Now: time.Now()}
+		DeltaLimit: feed.DefaultMaxSize, Source: k.s.sourceName(), Principal: k.client.Principal, Started: k.started, Now: time.Now()}
 	if ok {
 		st.Epoch = last.Epoch.String()
 	}
@@ -147,6 +162,11 @@ func printStatus(w io.Writer, st status) error {
 	if _, err := fmt.Fprintf(w, "realm %s   epoch %s   serial %d   delta file %s (limit %s)\n",
 		st.Realm, epoch, st.Serial, sizeText(st.DeltaBytes), sizeText(st.DeltaLimit)); err != nil {
 		return err
+	}
+	if st.Source == fromCommand {
+		if _, err := fmt.Fprintln(w, "full copies come from a command: there is no digest of the master, the slaves' content is not compared with it"); err != nil {
+			return err
+		}
 	}
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	_, _ = fmt.Fprintln(tw, "SLAVE\tSTATE\tSENT\tSPOOLED\tAPPLIED\tBEHIND\tSINCE\tLAST ERROR")
