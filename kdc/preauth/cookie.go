@@ -52,6 +52,12 @@ func (c *Context) cookieKey(k *realm.Key) (*krbcrypto.Key, error) {
 
 // sealCookie makes a cookie of what a mechanism wants back.
 func (c *Context) sealCookie(state krbmsg.PAData) (krbmsg.PAData, error) {
+	plain := krbmsg.Marshal(krbmsg.SecureCookie{Time: c.Now.Unix(), Data: []krbmsg.PAData{state}})
+	defer clear(plain)
+	return c.sealBytes(plain)
+}
+
+func (c *Context) sealBytes(plain []byte) (krbmsg.PAData, error) {
 	if c.TGT == nil {
 		return krbmsg.PAData{}, errors.New("no krbtgt entry to seal a cookie with")
 	}
@@ -63,8 +69,6 @@ func (c *Context) sealCookie(state krbmsg.PAData) (krbmsg.PAData, error) {
 	if err != nil {
 		return krbmsg.PAData{}, err
 	}
-	plain := krbmsg.Marshal(krbmsg.SecureCookie{Time: c.Now.Unix(), Data: []krbmsg.PAData{state}})
-	defer clear(plain)
 	value := binary.BigEndian.AppendUint32([]byte(secureCookie), k.Kvno)
 	return krbmsg.PAData{Type: krbmsg.PAFXCookie, Value: key.Encrypt(value, krbcrypto.UsageCookie, plain)}, nil
 }
