@@ -19,12 +19,16 @@ import (
 	"krealm/kdc/mkey"
 )
 
-// rollover are MIT's databases through a rollover of the master key, step by step.
-const rollover = "../../kdc/mkey/testdata/mkey/1.20.1/"
+// rollover are databases of MIT 1.20.1 through a rollover of the master key, step by step, and
+// newRollover of 1.23.
+const (
+	rollover    = "../../kdc/mkey/testdata/mkey/1.20.1/"
+	newRollover = "../../kdc/mkey/testdata/mkey/1.23pre/"
+)
 
 // loadedHouse opens a dump of MIT's with a stash file of MIT's. The clock stands after all that
 // the dump knows of.
-func loadedHouse(t *testing.T, dump, stash string) *house {
+func loadedHouse(t *testing.T, dir, dump, stash string) *house {
 	t.Helper()
 	const realm = "EXAMPLE.COM"
 	h := &house{t: t, ctx: t.Context(), clock: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}
@@ -41,7 +45,7 @@ func loadedHouse(t *testing.T, dump, stash string) *house {
 			t.Error(err)
 		}
 	})
-	f, err := os.Open(rollover + dump + ".dump")
+	f, err := os.Open(dir + dump + ".dump")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +53,7 @@ func loadedHouse(t *testing.T, dump, stash string) *house {
 	if _, err := h.db.Load(h.ctx, f, kdb.LoadOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	h.Admin = h.admin(readStash(t, rollover+stash+".stash"))
+	h.Admin = h.admin(readStash(t, dir+stash+".stash"))
 	return h
 }
 
@@ -143,9 +147,9 @@ func plainLine(t *testing.T, p *dumpfmt.Principal) string {
 
 // checkKeys compares all keys with those that an independent decoder took out of the same step
 // of MIT's.
-func (h *house) checkKeys(tsv string, sealedBy uint16) {
+func (h *house) checkKeys(dir, tsv string, sealedBy uint16) {
 	h.t.Helper()
-	data, err := os.ReadFile(rollover + tsv + ".keys.tsv")
+	data, err := os.ReadFile(dir + tsv + ".keys.tsv")
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -181,7 +185,13 @@ func (h *house) checkKeys(tsv string, sealedBy uint16) {
 // TestReencryptLikeMIT makes the step that MIT made, with one difference: the entry that MIT left
 // unreadable (dump format specification, 7.3, first fault) is mended, and survives the purge.
 func TestReencryptLikeMIT(t *testing.T) {
-	h := loadedHouse(t, "3-mixed", "3-mixed")
+	for _, dir := range []string{rollover, newRollover} {
+		t.Run(filepath.Base(dir), func(t *testing.T) { reencryptLikeMIT(t, dir) })
+	}
+}
+
+func reencryptLikeMIT(t *testing.T, dir string) {
+	h := loadedHouse(t, dir, "3-mixed", "3-mixed")
 	dry := Reencryption{DryRun: true}
 	before := h.serial()
 	want := Reencrypted{Kvno: 2, Updated: 7, Current: 4}
@@ -200,7 +210,7 @@ func TestReencryptLikeMIT(t *testing.T) {
 	if n := h.serial() - before; n != 7 {
 		t.Errorf("%d changesets, want 7", n)
 	}
-	mit := fixtureEntries(t, rollover+"5-reencrypted.dump")
+	mit := fixtureEntries(t, dir+"5-reencrypted.dump")
 	for name, p := range h.entries() {
 		if name == "svc/new@EXAMPLE.COM" {
 			continue // passed over by MIT
@@ -209,22 +219,22 @@ func TestReencryptLikeMIT(t *testing.T) {
 			t.Errorf("got  %swant %s", got, want)
 		}
 	}
-	h.checkKeys("3-mixed", 2)
+	h.checkKeys(dir, "3-mixed", 2)
 	if got, err := h.Reencrypt(h.ctx, Reencryption{}); err != nil || got.Updated != 0 || got.Current != 11 {
 		t.Errorf("again: %+v, %v", got, err)
 	}
 	// The stash file of this step has version 1 only.
-	if _, err := h.PurgeMasterKeys(h.ctx, readStash(t, rollover+"3-mixed.stash"), false); !errors.Is(err, mkey.ErrStashOld) {
+	if _, err := h.PurgeMasterKeys(h.ctx, readStash(t, dir+"3-mixed.stash"), false); !errors.Is(err, mkey.ErrStashOld) {
 		t.Errorf("purge with the old stash file: %v", err)
 	}
-	stash := readStash(t, rollover+"4-stashed.stash")
+	stash := readStash(t, dir+"4-stashed.stash")
 	h.Admin = h.admin(stash)
 	for _, dryRun := range []bool{true, false} {
 		if gone, err := h.PurgeMasterKeys(h.ctx, stash, dryRun); err != nil || !slices.Equal(gone, []uint16{1}) {
 			t.Errorf("purge, dry %v: %v, %v", dryRun, gone, err)
 		}
 	}
-	h.checkKeys("3-mixed", 2)
+	h.checkKeys(dir, "3-mixed", 2)
 	if gone, err := h.PurgeMasterKeys(h.ctx, stash, false); err != nil || gone != nil {
 		t.Errorf("purge again: %v, %v", gone, err)
 	}
@@ -232,7 +242,7 @@ func TestReencryptLikeMIT(t *testing.T) {
 
 // TestPurgeNeedsReality: an entry says that it needs version 2 only, but a key of it needs 1.
 func TestPurgeNeedsReality(t *testing.T) {
-	h := loadedHouse(t, "5-reencrypted", "5-reencrypted")
+	h := loadedHouse(t, rollover, "5-reencrypted", "5-reencrypted")
 	gone, err := h.PurgeMasterKeys(h.ctx, nil, false)
 	if err != nil || gone != nil {
 		t.Errorf("purged %v, %v", gone, err)
@@ -242,7 +252,7 @@ func TestPurgeNeedsReality(t *testing.T) {
 // TestPurgeSeesChangesMeanwhile lets an entry sealed by the old version come in between the look
 // through the entries and the removal.
 func TestPurgeSeesChangesMeanwhile(t *testing.T) {
-	h := loadedHouse(t, "5-reencrypted", "5-reencrypted")
+	h := loadedHouse(t, rollover, "5-reencrypted", "5-reencrypted")
 	old := fixtureEntries(t, rollover+"0-before.dump")["svc/old@EXAMPLE.COM"]
 	if _, err := h.Reencrypt(h.ctx, Reencryption{}); err != nil {
 		t.Fatal(err)
