@@ -26,7 +26,7 @@ var (
 	ErrAddress   = errors.New("not an address of the form host, host:port or [ipv6]:port")
 	ErrPrincipal = errors.New("not a principal name")
 	ErrDuplicate = errors.New("slave listed twice")
-	ErrFields    = errors.New("more than an address and a principal")
+	ErrFields    = errors.New("more than an address, a principal and \"connects\"")
 	ErrTooLong   = errors.New("line or list too long")
 )
 
@@ -44,6 +44,7 @@ type Slave struct {
 	Host      string // name or IP address, without brackets, lower case
 	Port      int    // 1 to 65535
 	Principal string // with realm: "krep/kdc2.example.org@EXAMPLE.ORG"
+	Connects  bool   // the slave dials us, as it cannot be dialled
 	named     string
 }
 
@@ -53,6 +54,9 @@ func (s Slave) Addr() string { return net.JoinHostPort(s.Host, strconv.Itoa(s.Po
 // Name returns the name that identifies the slave in logs, status and commands: the host, with
 // the port if it is not the default one.
 func (s Slave) Name() string { return s.named }
+
+// connectsWord ends the line of a slave that dials krep.
+const connectsWord = "connects"
 
 // Defaults fill what a line leaves out.
 type Defaults struct {
@@ -86,7 +90,7 @@ func Load(path string, d Defaults) ([]Slave, error) {
 // Parse reads a list. Any error is a *SyntaxError or comes from r; the list is then nil.
 func Parse(r io.Reader, d Defaults) ([]Slave, error) {
 	var list []Slave
-	seen := make(map[string]bool)
+	seen, callers := make(map[string]bool), make(map[string]bool)
 	limited := &io.LimitedReader{R: r, N: maxFile + 1}
 	sc := bufio.NewScanner(limited)
 	sc.Buffer(make([]byte, maxLine), maxLine)
@@ -102,6 +106,9 @@ func Parse(r io.Reader, d Defaults) ([]Slave, error) {
 		if err == nil && seen[s.Addr()] {
 			err = fmt.Errorf("%w: %q", ErrDuplicate, s.Addr())
 		}
+		if err == nil && s.Connects && callers[s.Principal] {
+			err = fmt.Errorf("%w: %q connects", ErrDuplicate, s.Principal)
+		}
 		if err == nil && len(list) == MaxSlaves {
 			err = ErrTooLong
 		}
@@ -109,6 +116,7 @@ func Parse(r io.Reader, d Defaults) ([]Slave, error) {
 			return nil, &SyntaxError{Line: line, Err: err}
 		}
 		seen[s.Addr()] = true
+		callers[s.Principal] = callers[s.Principal] || s.Connects
 		list = append(list, s)
 	}
 	switch {
@@ -121,6 +129,10 @@ func Parse(r io.Reader, d Defaults) ([]Slave, error) {
 }
 
 func parseLine(fields []string, d Defaults) (Slave, error) {
+	connects := fields[len(fields)-1] == connectsWord && len(fields) > 1
+	if connects {
+		fields = fields[:len(fields)-1]
+	}
 	if len(fields) > 2 {
 		return Slave{}, ErrFields
 	}
@@ -132,7 +144,7 @@ func parseLine(fields []string, d Defaults) (Slave, error) {
 	if service == "" {
 		service = "krep"
 	}
-	s := Slave{Host: host, Port: port, Principal: service + "/" + host, named: host}
+	s := Slave{Host: host, Port: port, Principal: service + "/" + host, Connects: connects, named: host}
 	if port != d.Port {
 		s.named = s.Addr()
 	}

@@ -20,14 +20,23 @@ KDC3.example.org.:7755   krep/kdc3.example.org@EXAMPLE.ORG # moved
 [2001:db8::17]:99 krep/kdc4.example.org
 2001:db8::18	krep/kdc5
 [::1]
+branch.example.org connects
+branch2.example.org krep/b connects
+connects
 `
-	want := []struct{ name, addr, principal string }{
-		{"kdc2.example.org", "kdc2.example.org:7754", "krep/kdc2.example.org@EXAMPLE.ORG"},
-		{"kdc3.example.org:7755", "kdc3.example.org:7755", "krep/kdc3.example.org@EXAMPLE.ORG"},
-		{"192.0.2.7", "192.0.2.7:7754", "krep/192.0.2.7@EXAMPLE.ORG"},
-		{"[2001:db8::17]:99", "[2001:db8::17]:99", "krep/kdc4.example.org@EXAMPLE.ORG"},
-		{"2001:db8::18", "[2001:db8::18]:7754", "krep/kdc5@EXAMPLE.ORG"},
-		{"::1", "[::1]:7754", "krep/::1@EXAMPLE.ORG"},
+	want := []struct {
+		name, addr, principal string
+		connects              bool
+	}{
+		{"kdc2.example.org", "kdc2.example.org:7754", "krep/kdc2.example.org@EXAMPLE.ORG", false},
+		{"kdc3.example.org:7755", "kdc3.example.org:7755", "krep/kdc3.example.org@EXAMPLE.ORG", false},
+		{"192.0.2.7", "192.0.2.7:7754", "krep/192.0.2.7@EXAMPLE.ORG", false},
+		{"[2001:db8::17]:99", "[2001:db8::17]:99", "krep/kdc4.example.org@EXAMPLE.ORG", false},
+		{"2001:db8::18", "[2001:db8::18]:7754", "krep/kdc5@EXAMPLE.ORG", false},
+		{"::1", "[::1]:7754", "krep/::1@EXAMPLE.ORG", false},
+		{"branch.example.org", "branch.example.org:7754", "krep/branch.example.org@EXAMPLE.ORG", true},
+		{"branch2.example.org", "branch2.example.org:7754", "krep/b@EXAMPLE.ORG", true},
+		{"connects", "connects:7754", "krep/connects@EXAMPLE.ORG", false},
 	}
 	got, err := Parse(strings.NewReader(text), defaults)
 	if err != nil {
@@ -37,8 +46,8 @@ KDC3.example.org.:7755   krep/kdc3.example.org@EXAMPLE.ORG # moved
 		t.Fatalf("%d slaves, want %d: %v", len(got), len(want), got)
 	}
 	for i, w := range want {
-		if s := got[i]; s.Name() != w.name || s.Addr() != w.addr || s.Principal != w.principal {
-			t.Errorf("slave %d is %q %q %q, want %q", i, s.Name(), s.Addr(), s.Principal, w)
+		if s := got[i]; s.Name() != w.name || s.Addr() != w.addr || s.Principal != w.principal || s.Connects != w.connects {
+			t.Errorf("slave %d is %q %q %q, want %v", i, s.Name(), s.Addr(), s.Principal, w)
 		}
 	}
 }
@@ -60,6 +69,7 @@ func TestParseRefuses(t *testing.T) {
 		{"empty label", "a..b", 1, ErrAddress},
 		{"brackets around a name", "[a]:1", 1, ErrAddress},
 		{"half a bracket", "[::1:7754", 1, ErrAddress},
+		{"one principal connects twice", "a krep/x connects\nb krep/x connects", 2, ErrDuplicate},
 		{"same address twice", "a\nA:7754", 2, ErrDuplicate},
 		{"empty principal component", "a @EXAMPLE.ORG", 1, ErrPrincipal},
 		{"long line", "# " + strings.Repeat("x", 4096), 1, ErrTooLong},
@@ -120,7 +130,11 @@ func FuzzParse(f *testing.F) {
 			if strings.ContainsAny(s.Principal, "# \t\r\n\v\f\u0085\u00a0") {
 				return // the escaped form of such a name cannot stand in a list
 			}
-			sb.WriteString(s.Addr() + " " + s.Principal + "\n")
+			sb.WriteString(s.Addr() + " " + s.Principal)
+			if s.Connects {
+				sb.WriteString(" connects")
+			}
+			sb.WriteString("\n")
 		}
 		again, err := Parse(strings.NewReader(sb.String()), defaults)
 		if err != nil || len(again) != len(list) {
