@@ -31,8 +31,8 @@ type conn struct {
 	raw   driver.Conn
 	stmts map[string]*stmt
 
-	made  step // the last changeset recorded in this transaction
-	nmade int  // how many there were
+	made made // by this transaction
+	gate gate // for writers; not open yet
 }
 
 type stmt struct {
@@ -64,6 +64,7 @@ func openConn(path string, pragmas ...string) (*conn, error) {
 }
 
 func (c *conn) close() error {
+	c.gate.close()
 	var errs []error
 	for _, s := range c.stmts {
 		errs = append(errs, s.raw.Close())

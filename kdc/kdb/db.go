@@ -20,6 +20,7 @@ type DB struct {
 
 	writing chan struct{} // holds one token: whoever has it uses w
 	w       *conn         // nil until the first change, and after an error of the engine
+	line    line          // Updates that wait
 
 	limiting chan struct{} // likewise, for l
 	l        *conn         // lockout counters, not fsynced
@@ -29,19 +30,15 @@ type DB struct {
 	closed bool
 
 	delta  atomic.Pointer[deltafile.Appender] // nil without a delta file
-	last   atomic.Pointer[step]               // what was committed last, for the drain behind it
+	last   atomic.Pointer[made]               // what was committed last, for the drain behind it
 	synced atomic.Pointer[deltafile.State]    // the delta file holds this durably; only for pruning
 }
 
 // maxIdle is how many connections for reading are kept for the next reader.
 const maxIdle = 4
 
-// How long a change waits for other processes: SQLite's own sleep, after which the context is
-// looked at, and the whole, which is beyond the longest load.
-const (
-	busyStep = 100 * time.Millisecond
-	busyMax  = 2 * time.Minute
-)
+// busyMax is how long a change waits for other processes: longer than the longest load.
+const busyMax = 2 * time.Minute
 
 func (o *Options) now() time.Time {
 	if o.Clock != nil {

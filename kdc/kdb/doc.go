@@ -10,6 +10,9 @@
 // state. Commit fsyncs. Then, under the delta file's lock, whatever the file does not hold yet is
 // appended to it: one's own change, and those of processes that died between the two steps.
 //
+// Changes of several goroutines that come together share a transaction and an append, each with a
+// changeset of its own (group.go). Processes queue for the right to write (gate.go).
+//
 // What a crash leaves:
 //
 //	before the commit   the state of before; SQLite rolls back at the next open

@@ -102,7 +102,7 @@ func TestCreate(t *testing.T) {
 		t.Error(err)
 	}
 	names, err := os.ReadDir(dir)
-	if err != nil || len(names) != 4 {
+	if err != nil || len(names) != 5 { // with -queue, -shm, -wal, delta
 		t.Error(names, err)
 	}
 	if _, err := Create(t.Context(), filepath.Join(dir, "x"), "", Options{}); err == nil {

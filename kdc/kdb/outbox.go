@@ -22,29 +22,46 @@ func (db *DB) record(c *conn, st *state, cs *deltafile.Changeset) error {
 	if err != nil {
 		return err
 	}
-	c.made, c.nmade = step{from: st.State, cs: cs}, c.nmade+1
+	c.made = c.made.with(st.State, cs)
 	st.State = st.State.After(cs)
 	return db.prune(c, st)
 }
 
-// step is one changeset and the state that it follows.
-type step struct {
+// made is what a transaction has recorded, as long as it is little: as a rule the delta file lacks
+// just that, and the drain behind the commit need not read it back.
+type made struct {
 	from deltafile.State
-	cs   *deltafile.Changeset
+	css  []*deltafile.Changeset // in order; a copy of the struct keeps its length
+	size int                    // bytes
 }
 
-// maxStep is how large a changeset may be to be remembered for the drain behind its commit.
-const maxStep = 1 << 20
+// maxMade is how many bytes of changesets are remembered.
+const maxMade = 4 << 20
 
-// remember keeps the changeset of a transaction that made one: as a rule the delta file lacks just
-// that, and the drain need not read it back.
-func (db *DB) remember(c *conn) {
-	var s *step
-	if c.nmade == 1 && len(c.made.cs.Raw) <= maxStep {
-		s = &step{from: c.made.from, cs: c.made.cs}
+func (m made) with(from deltafile.State, cs *deltafile.Changeset) made {
+	if m.size += len(cs.Raw); m.size > maxMade {
+		m.css = nil
+		return m
 	}
-	c.made = step{}
-	db.last.Store(s)
+	if len(m.css) == 0 {
+		m.from = from
+	}
+	m.css = append(m.css, cs)
+	return m
+}
+
+// end is the state behind them.
+func (m *made) end() deltafile.State { return m.from.After(m.css[len(m.css)-1]) }
+
+// remember keeps what the transaction on c has made.
+func (db *DB) remember(c *conn) {
+	if len(c.made.css) == 0 {
+		db.last.Store(nil)
+	} else {
+		m := c.made
+		db.last.Store(&m)
+	}
+	c.made = made{}
 }
 
 // pruneStep is how many changes a transaction prunes at most: after a large load -update they go
@@ -215,10 +232,12 @@ var (
 func (db *DB) drain(ctx context.Context, d *deltafile.Appender, st *state) error {
 	for {
 		end, err := d.Append(ctx, st.base, func(after deltafile.State) ([]*deltafile.Changeset, error) {
-			// That it was committed is enough: should a new epoch have begun since, whoever
-			// began it sets the file aside after us.
-			if s := db.last.Load(); s != nil && s.from == after && st.State == after.After(s.cs) {
-				return []*deltafile.Changeset{s.cs}, nil
+			// What was committed last may go behind the file's own end without a look at the
+			// database: should a new epoch have begun since, whoever began it sets the file aside
+			// after us. The base stands for a file that is missing or of another epoch, which may be
+			// a newer one: that the database has to decide.
+			if m := db.last.Load(); m != nil && after != st.base && m.from == after && m.end() == st.State {
+				return m.css, nil
 			}
 			return db.fetch(ctx, after, st)
 		})

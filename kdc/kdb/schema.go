@@ -156,7 +156,7 @@ func lockDir(dir string) (unlock func(), err error) {
 // removeSides removes the -wal and -shm of a database that is gone. SQLite would take them for the
 // next one's of that name, and old entries would be back.
 func removeSides(path string) error {
-	for _, suffix := range []string{"-wal", "-shm"} {
+	for _, suffix := range []string{"-wal", "-shm", gateSuffix} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("kdb: %w", err)
 		}

@@ -2,41 +2,12 @@ package kdb
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 
 	"krealm/deltafile"
 	"krealm/dumpfmt"
 )
-
-// Update makes one change of the realm: one transaction and one changeset, however many entries
-// fn touches. It returns the state after it. If fn, or anything else, fails, nothing has
-// happened. A fn that leaves everything as it was makes no changeset, and one that changes only
-// lockout fields makes none either.
-//
-// The changeset is in the database when Update returns, and as a rule in the delta file too;
-// see Options.OnDrainError. ErrReplica on a slave's database.
-func (db *DB) Update(ctx context.Context, fn func(tx *Tx) error) (deltafile.State, error) {
-	st, err := db.write(ctx, func(c *conn, st *state) error {
-		if st.replica {
-			return fmt.Errorf("kdb: %s: %w", db.path, ErrReplica)
-		}
-		tx := &Tx{db: db, c: c, st: st, touched: make(map[key]*touch)}
-		err := fn(tx)
-		if err == nil {
-			err = tx.Cut()
-		}
-		tx.c = nil
-		return err
-	})
-	if err != nil {
-		return deltafile.State{}, err
-	}
-	after := st.State
-	db.drainAfterCommit(ctx, &st)
-	return after, nil
-}
 
 // Tx is the database inside an Update. It shows the changes made through it. It is used by one
 // goroutine and ends with the function it was given to.

@@ -3,20 +3,24 @@ package kdb
 import (
 	"context"
 	"fmt"
-	"time"
 )
 
 // write runs fn in an immediate transaction: the state it is given is the last, and stays so
 // until the commit. fn changes rows, and st accordingly; st is saved behind it and returned. If
 // fn fails, or panics, nothing has happened.
 func (db *DB) write(ctx context.Context, fn func(c *conn, st *state) error) (state, error) {
-	if db.o.ReadOnly {
-		return state{}, fmt.Errorf("kdb: %s: %w", db.path, ErrReadOnly)
-	}
 	if err := acquire(ctx, db.writing); err != nil {
 		return state{}, err
 	}
 	defer func() { db.writing <- struct{}{} }()
+	return db.writeHeld(ctx, fn)
+}
+
+// writeHeld does it for a caller that has the token.
+func (db *DB) writeHeld(ctx context.Context, fn func(c *conn, st *state) error) (state, error) {
+	if db.o.ReadOnly {
+		return state{}, fmt.Errorf("kdb: %s: %w", db.path, ErrReadOnly)
+	}
 	if err := db.openWriter(&db.w, "FULL"); err != nil {
 		return state{}, annotate(db.path, err)
 	}
@@ -54,8 +58,11 @@ func (db *DB) openWriter(c **conn, synchronous string) (err error) {
 		return errClosed
 	}
 	if *c == nil {
-		*c, err = openConn(db.path, "synchronous = "+synchronous, fmt.Sprintf("busy_timeout = %d", busyStep.Milliseconds()),
-			"secure_delete = FAST", "journal_size_limit = 16777216")
+		*c, err = openConn(db.path, "synchronous = "+synchronous,
+			"secure_delete = FAST", "journal_size_limit = 16777216", "busy_timeout = 0") // begin waits
+		if err == nil {
+			(*c).gate.path = db.path + gateSuffix
+		}
 	}
 	return err
 }
@@ -74,7 +81,7 @@ func (db *DB) transact(ctx context.Context, c *conn, fn func(c *conn, st *state)
 		return st, err
 	}
 	before := st
-	c.nmade = 0
+	c.made = made{}
 	if err := fn(c, &st); err != nil {
 		return st, err
 	}
@@ -90,20 +97,6 @@ func (db *DB) transact(ctx context.Context, c *conn, fn func(c *conn, st *state)
 	done = true
 	failpoint("committed")
 	return st, nil
-}
-
-// begin waits for the write lock, for busyMax at most.
-func begin(ctx context.Context, c *conn) error {
-	start := time.Now()
-	for {
-		err := c.exec("BEGIN IMMEDIATE")
-		if sqliteCode(err) != codeBusy || time.Since(start) > busyMax {
-			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
 }
 
 // failpoint marks a place where the crash tests end the process. It does nothing otherwise.
