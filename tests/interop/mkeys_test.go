@@ -120,7 +120,7 @@ func TestWrongVersionMended(t *testing.T) {
 	stock(ctx, t, damaged, "kadmin.local", "addprinc", "-clearpolicy", "-randkey", "svc/damaged")
 	stock(ctx, t, damaged, "kadmin.local", "ktadd", "-norandkey", "-k", dumpFile(h, "svc.keytab"), "svc/damaged")
 	stock(ctx, t, damaged, "kdb5_util", "dump", dumpFile(h, "damaged.dump"))
-	result, err = ours(ctx, h, "kdb5_util", "load", dumpFile(h, "damaged.dump"))
+	result, err = ours(ctx, h, "kdb5_util", "load", "-force", dumpFile(h, "damaged.dump"))
 	succeeds(t, result, err)
 	for _, command := range []string{"stash", "update_princ_encryption -f", "purge_mkeys -f"} {
 		result, err = ours(ctx, h, "kdb5_util", strings.Fields(command)...)
