@@ -182,7 +182,7 @@ func (b *bench) run() {
 	b.stop = sync.OnceFunc(func() { cancel(); b.wg.Wait() })
 }
 
-func (b *bench) dial(ctx context.Context, _ string) (net.Conn, error) {
+func (b *bench) dial(context.Context, string) (net.Conn, error) {
 	b.mu.Lock()
 	b.dials = append(b.dials, time.Since(b.start))
 	b.mu.Unlock()
@@ -192,7 +192,7 @@ func (b *bench) dial(ctx context.Context, _ string) (net.Conn, error) {
 	near, far := net.Pipe()
 	b.wg.Go(func() {
 		defer func() { _ = far.Close() }()
-		c, err := b.realm.Acceptor(slaveID, masterID).Accept(ctx, far)
+		c, err := b.realm.Acceptor(slaveID, masterID).Accept(b.t.Context(), far)
 		if err != nil {
 			return
 		}

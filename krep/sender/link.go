@@ -282,6 +282,10 @@ func (l *link) stream(ctx context.Context) error {
 		case <-expiry.C:
 			_ = l.send(&wire.Bye{Text: "ticket ends"})
 			return fmt.Errorf("%w: ticket ends", errEnd)
+		case <-l.s.ring:
+			if l.s.called() {
+				return fmt.Errorf("%w: the slave has called again", errEnd)
+			}
 		case <-l.s.again:
 			_ = l.send(&wire.Bye{Text: "asked to begin again"})
 			return fmt.Errorf("%w: asked to begin again", errEnd)

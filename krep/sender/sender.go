@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"krealm/deltafile"
+	"krealm/internal/stream"
 	"krealm/internal/wire"
 	"krealm/krep/slave"
 	"krealm/krep/slavelist"
@@ -26,9 +27,13 @@ var errEnd = errors.New("stream ended in order")
 type Sender struct {
 	o      *Options
 	entry  slavelist.Slave
+	listed time.Time
 	copies chan struct{} // a place for each full copy at a time
 	log    zerolog.Logger
 	again  chan struct{} // cuts a wait or a stream short
+
+	callers chan *caller  // a stream that the slave has opened
+	ring    chan struct{} // there may be a new one
 
 	mu     sync.Mutex
 	p      slave.Progress
@@ -41,7 +46,9 @@ type Sender struct {
 }
 
 func newSender(o *Options, entry slavelist.Slave, copies chan struct{}) *Sender {
-	return &Sender{o: o, entry: entry, copies: copies, since: time.Now(), again: make(chan struct{}, 1),
+	now := time.Now()
+	return &Sender{o: o, entry: entry, copies: copies, listed: now, since: now, again: make(chan struct{}, 1),
+		callers: make(chan *caller, 1), ring: make(chan struct{}, 1),
 		log: o.Log.With().Str("slave", entry.Name()).Logger()}
 }
 
@@ -105,6 +112,7 @@ func (s *Sender) run(ctx context.Context) {
 			return
 		case <-t.C:
 		case <-s.again:
+		case <-s.ring:
 		}
 		t.Stop()
 	}
@@ -144,22 +152,36 @@ func (s *Sender) session(ctx context.Context) error {
 		return err
 	}
 	s.update(func(p *slave.Progress) { p.OnDial() })
-	dial, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	nc, err := s.o.Dial(dial, s.entry.Addr())
-	if err != nil {
-		return fmt.Errorf("dial: %w", err)
-	}
-	conn, err := s.o.Auth(ctx, nc, s.entry.Principal)
+	conn, done, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
+	defer done()
 	defer func() { _ = conn.Close() }()
 	s.mu.Lock()
 	s.peer = conn.RemoteAddr()
 	s.mu.Unlock()
 	l := newLink(s, conn)
 	return l.run(ctx)
+}
+
+// open dials the slave, or waits until it has called.
+func (s *Sender) open(ctx context.Context) (conn *stream.Conn, done func(), err error) {
+	if s.entry.Connects {
+		in, err := s.await(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return in.conn, func() { close(in.done) }, nil
+	}
+	dial, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	nc, err := s.o.Dial(dial, s.entry.Addr())
+	if err != nil {
+		return nil, nil, fmt.Errorf("dial: %w", err)
+	}
+	conn, err = s.o.Auth(ctx, nc, s.entry.Principal)
+	return conn, func() {}, err
 }
 
 // ready waits until there is a delta file and the slave is not paused.
@@ -203,10 +225,16 @@ func (s *Sender) pause(on bool) {
 	s.nudge()
 }
 
-// release lets go of the delta file up to serial if the slave holds it there, and says so.
+// release lets go of the delta file up to serial if the slave holds it there, and says so. It spares
+// a slave that has not had the time to say where it is: after a start of krep most slaves have all
+// there is. It also spares one that gets a full copy now: that holds what came since, and would need
+// another copy.
 func (s *Sender) release(epoch deltafile.Epoch, serial uint64, reason string) {
-	held, ok := s.holds(uint64(epoch))
-	if !ok || held >= serial {
+	s.mu.Lock()
+	held, ok := s.p.Holds(uint64(epoch))
+	spared := s.p.State == slave.Snapshot || s.p.Stranger(uint64(epoch)) && time.Since(s.listed) < strangerTime
+	s.mu.Unlock()
+	if !ok || held >= serial || spared {
 		return
 	}
 	s.log.Error().Uint64("held_serial", held).Str("reason", reason).

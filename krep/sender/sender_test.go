@@ -11,6 +11,7 @@ import (
 	"krealm/deltafile"
 	"krealm/internal/krbmsg"
 	"krealm/internal/wire"
+	"krealm/krep/slavelist"
 )
 
 func TestNeverGivesUp(t *testing.T) {
@@ -387,5 +388,113 @@ func TestForeignAckForcesCopy(t *testing.T) {
 		if copies == 0 {
 			t.Error("no full copy")
 		}
+	})
+}
+
+// A slave that holds the file beyond its limits is let go, but not before it has had a chance to say
+// that it does not: krep that has just begun knows of nobody where he is.
+func TestReleaseSparesStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var here bool
+		b := newBench(t, nil, nil)
+		last := b.feed.add(20, 100)
+		b.serve = func(e *end) {
+			if here {
+				follower(func(*bench) deltafile.State { return last })(e)
+			}
+		}
+		b.run()
+		release := func() (held uint64, holds bool) {
+			b.set.Release(last.Epoch, 15, "too large")
+			synctest.Wait()
+			return b.set.list[0].holds(uint64(last.Epoch))
+		}
+		if held, holds := release(); held != 0 || !holds {
+			t.Errorf("a slave that was never heard of holds %d, %v", held, holds)
+		}
+		here = true
+		<-time.After(10 * time.Second)
+		if held, holds := release(); held != last.Serial || !holds || b.status().State != "streaming" {
+			t.Errorf("a slave that has everything holds %d, %v: %+v", held, holds, b.status())
+		}
+		b.stop()
+
+		b = newBench(t, nil, nil) // nobody answers
+		b.feed.add(20, 100)
+		b.run()
+		<-time.After(strangerTime + time.Second)
+		b.set.Release(last.Epoch, 15, "too large")
+		if held, holds := b.set.list[0].holds(uint64(last.Epoch)); holds {
+			t.Errorf("a slave that is down holds %d", held)
+		}
+		b.stop()
+	})
+}
+
+// A slave that gets a full copy is not let go: it would need another.
+func TestReleaseSparesCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, func(e *end) {
+			e.hello(deltafile.State{})
+			for e.next() != nil {
+			}
+		}, nil)
+		last := b.feed.add(20, 100)
+		b.run()
+		<-time.After(2 * time.Second)
+		if st := b.status(); st.State != "full" {
+			t.Fatalf("%+v", st)
+		}
+		b.set.Release(last.Epoch, 30, "too large")
+		synctest.Wait()
+		if n := len(b.dialled()); n != 1 || strings.Contains(b.log.String(), "lets go") {
+			t.Errorf("%d dials\n%s", n, b.log)
+		}
+		b.stop()
+	})
+}
+
+// A slave that cannot be dialled: its calls are taken, the last one wins, and nothing waits.
+func TestSlaveConnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil, nil)
+		list := b.set.list[0].entry
+		list.Connects = true
+		b.set.Update([]slavelist.Slave{list})
+		b.run()
+		<-time.After(time.Minute)
+		if st := b.status(); st.State != "waiting" || len(b.dialled()) > 0 {
+			t.Errorf("%+v after %d dials", st, len(b.dialled()))
+		}
+		if b.set.Expects("krep/other@"+realmName) || !b.set.Expects(slaveID) {
+			t.Error("expects the wrong one")
+		}
+		call := func() (left chan error) {
+			left = make(chan error, 1)
+			near, far := b.realm.Pair(t, slaveID, masterID) // the slave is the initiator
+			b.wg.Go(func() { left <- b.set.Take(t.Context(), far); _ = far.Close() })
+			b.wg.Go(func() { follower(baseOf)(&end{b: b, conn: near}); _ = near.Close() })
+			return left
+		}
+		before := time.Now()
+		first := call()
+		synctest.Wait()
+		last := b.feed.add(10, 100)
+		synctest.Wait()
+		if st := b.status(); st.State != "streaming" || st.Applied != last.Serial {
+			t.Errorf("%+v", st)
+		}
+		second := call()
+		synctest.Wait()
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		last = b.feed.add(10, 100)
+		synctest.Wait()
+		if st := b.status(); st.State != "streaming" || st.Applied != last.Serial || !time.Now().Equal(before) {
+			t.Errorf("%+v after %v", st, time.Since(before))
+		}
+		b.stop()
+		<-second
 	})
 }

@@ -202,8 +202,11 @@ func (s *Sender) status(last deltafile.State) Status {
 	st := Status{Name: s.entry.Name(), Addr: s.entry.Addr(), Principal: s.entry.Principal,
 		State: s.p.State.String(), Sent: s.p.Sent, Spooled: s.p.Spooled, Applied: s.p.Applied,
 		Since: s.since, LastError: s.p.LastError, Failures: s.p.Failures, Paused: s.paused}
-	if s.paused && s.p.State == slave.Retrying {
+	switch {
+	case s.paused && s.p.State == slave.Retrying:
 		st.State = "paused"
+	case s.entry.Connects && s.p.State == slave.Connecting:
+		st.State = "waiting" // for the slave to connect
 	}
 	if s.p.Epoch != 0 {
 		st.Epoch = deltafile.Epoch(s.p.Epoch).String()
