@@ -110,7 +110,7 @@ func (h *accepting) run(ctx context.Context, nc net.Conn) (*Conn, error) {
 
 // open makes the stream and waits for the peer's first frame, which proves that it is there now
 // and not a recording.
-func (h *accepting) open(nc net.Conn, r *bufio.Reader, lift func() bool) (*Conn, error) {
+func (h *accepting) open(nc net.Conn, r *bufio.Reader, lift func() error) (*Conn, error) {
 	toAcceptor, toInitiator, err := h.frameKeys()
 	if err != nil {
 		return nil, err
@@ -123,8 +123,8 @@ func (h *accepting) open(nc net.Conn, r *bufio.Reader, lift func() bool) (*Conn,
 	if first, err := c.read(); err != nil || len(first) > 0 {
 		return nil, errors.Join(err, ErrBadAuth)
 	}
-	if !lift() {
-		return nil, context.Canceled
+	if err := lift(); err != nil {
+		return nil, err
 	}
 	return c, nil
 }

@@ -37,17 +37,17 @@ const (
 )
 
 // bound limits everything done on nc from now on to HandshakeTimeout and to ctx. The function
-// it returns lifts both; it reports false if ctx has ended meanwhile, and nc is of no use.
-func bound(ctx context.Context, nc net.Conn) (lift func() bool, err error) {
+// it returns lifts both; it fails if ctx has ended meanwhile or nc is closed.
+func bound(ctx context.Context, nc net.Conn) (lift func() error, err error) {
 	if err := nc.SetDeadline(time.Now().Add(HandshakeTimeout)); err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	return func() bool {
+	return func() error {
 		if !stop() {
-			return false
+			return context.Cause(ctx)
 		}
-		return nc.SetDeadline(time.Time{}) == nil
+		return nc.SetDeadline(time.Time{})
 	}, nil
 }
 

@@ -66,8 +66,8 @@ func initiate(ctx context.Context, nc net.Conn, cr *Credentials) (*Conn, error) 
 	if err := c.write(nil); err != nil {
 		return nil, cause(ctx, err)
 	}
-	if !lift() {
-		return nil, context.Cause(ctx)
+	if err := lift(); err != nil {
+		return nil, cause(ctx, err)
 	}
 	return c, nil
 }

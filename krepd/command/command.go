@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"krealm/dumpfmt"
 	"krealm/internal/daemon"
 	"krealm/internal/realmconf"
+	"krealm/krep/slavelist"
 )
 
 // defaultPort is where krepd listens unless told otherwise.
@@ -49,14 +51,17 @@ type settings struct {
 	allow   []string
 	check   bool
 	debug   bool
-	shown   []daemon.Setting
+
+	connect   []slavelist.Slave // masters to dial
+	principal string            // to dial as; empty: krep/HOST of the keytab
+	shown     []daemon.Setting
 }
 
 type flags struct {
 	*flag.FlagSet
-	realm, database, spool, keytab, control, delta string
-	listen, allow                                  daemon.List
-	check, debug, foreground                       bool
+	realm, database, spool, keytab, control, delta, principal string
+	listen, allow, connect                                    daemon.List
+	check, debug, foreground                                  bool
 }
 
 func newFlags(name string, stderr io.Writer, full bool) *flags {
@@ -73,6 +78,8 @@ func newFlags(name string, stderr io.Writer, full bool) *flags {
 	f.StringVar(&f.delta, "delta", "", "delta `file` to write for slaves of this slave; default: delta_file, else none")
 	f.Var(&f.listen, "listen", "`address` to listen on, may be repeated; default: listen, else port 7754 of all addresses")
 	f.Var(&f.allow, "allow", "`principal` that may feed this slave, may be repeated; default: allow")
+	f.Var(&f.connect, "connect", "`master` to dial instead of waiting for it to dial, \"host[:port] [principal]\", may be repeated; default: connect, else none")
+	f.StringVar(&f.principal, "principal", "", "`principal` to dial as; default: krep/HOST of the keytab")
 	f.BoolVar(&f.check, "check", false, "print the effective settings and where they came from, check them, and exit")
 	f.BoolVar(&f.foreground, "n", true, "run in the foreground (always)")
 	f.BoolVar(&f.debug, "debug", false, "log more")
@@ -106,11 +113,21 @@ func (f *flags) load() (*settings, error) {
 	s.delta = s.pick("delta_file", f.delta, realm.Krep.DeltaFile, "")
 	s.control = s.pick("control", f.control, realm.Krep.Control, "")
 
+	masters, given := conf.Profile().Strings("krep", realm.Name, "connect"), len(f.connect) > 0
+	if given {
+		masters = f.connect
+	}
+	if s.connect, err = parseMasters(masters, realm.Name); err != nil {
+		return nil, err
+	}
+	s.principal = f.principal
+	s.note("connect", strings.Join(masters, ", "), s.origin(given, conf.Profile().Source("krep", realm.Name, "connect")))
+
 	words, given := realm.Krep.Listen, len(f.listen) > 0
 	if given {
 		words = f.listen
 	}
-	if len(words) == 0 {
+	if len(words) == 0 && len(s.connect) == 0 {
 		words = []string{strconv.Itoa(defaultPort)}
 	}
 	for _, w := range words {
@@ -136,8 +153,24 @@ func (f *flags) load() (*settings, error) {
 		}
 		s.allow = append(s.allow, name.String())
 	}
+	for _, m := range s.connect { // whoever is dialled may feed
+		if !slices.Contains(s.allow, m.Principal) {
+			s.allow = append(s.allow, m.Principal)
+		}
+	}
 	s.note("allow", strings.Join(s.allow, " "), s.source("krep allow", given))
 	return s, nil
+}
+
+// origin tells where a value has come from that realmconf does not list.
+func (s *settings) origin(flagged bool, source string) string {
+	switch {
+	case flagged:
+		return "command line"
+	case source != "":
+		return source
+	}
+	return "default"
 }
 
 func (s *settings) note(name, value, source string) {

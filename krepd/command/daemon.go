@@ -77,6 +77,8 @@ type krepd struct {
 	receiver *receiver.Receiver
 	server   *stream.Server
 	started  time.Time
+
+	connectors []*connector
 }
 
 // openKeytab opens the keytab and checks that it holds a principal of krepd's.
@@ -136,7 +138,7 @@ func newKrepd(ctx context.Context, s *settings, log zerolog.Logger) (_ *krepd, e
 		Allow: func(client string) bool { return slices.Contains(s.allow, client) },
 		Skew:  s.conf.ClockSkew,
 	}}
-	return d, nil
+	return d, d.newConnectors(kt)
 }
 
 // openDatabase opens the slave's database, or makes an empty one that waits for a full copy.
@@ -210,6 +212,9 @@ func (d *krepd) run(ctx context.Context, stderr io.Writer) error {
 	g.Go(func() error { return d.applier.Verify(ctx, onDisk{d.db}, apply.DefaultVerify) })
 	for _, ln := range listeners {
 		g.Go(func() error { return d.server.Serve(ctx, ln) })
+	}
+	for _, c := range d.connectors {
+		g.Go(func() error { c.run(ctx); return nil })
 	}
 	g.Go(func() error {
 		select {
