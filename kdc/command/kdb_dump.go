@@ -99,6 +99,9 @@ func (u *kdbUtil) dump(ctx context.Context, args []string) error {
 		defer names.Flush()
 	}
 	done := u.progress("dumped")
+	if n, _, err := u.db.Count(ctx); err == nil && len(a.exprs) == 0 {
+		done.of(n)
+	}
 	a.Match = func(name string) bool {
 		if len(a.exprs) > 0 && !matchesAny(a.exprs, name) {
 			return false

@@ -77,7 +77,8 @@ func (u *kdbUtil) load(ctx context.Context, args []string) error {
 		return fmt.Errorf("%w while opening %s", cause(err), a.file)
 	}
 	defer f.Close()
-	in := bufio.NewReaderSize(f, dumpHead)
+	counted := newCounter(f)
+	in := bufio.NewReaderSize(counted, dumpHead)
 	form, err := sniff(in, a)
 	if err == nil && form != formMIT {
 		err = u.noRealmYet()
@@ -91,7 +92,11 @@ func (u *kdbUtil) load(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err = u.loadInto(ctx, db, in, form, a); err != nil {
+	p := u.progress("loaded")
+	p.share = counted.share
+	err = u.loadInto(ctx, db, in, form, a, p)
+	p.end()
+	if err != nil {
 		u.reportLoad(a, err)
 		err = errSilent
 	}
@@ -154,7 +159,7 @@ func (u *kdbUtil) openForLoad(ctx context.Context, a loadArgs) (db *kdb.DB, undo
 	return db, undo, nil
 }
 
-func (u *kdbUtil) loadInto(ctx context.Context, db *kdb.DB, in io.Reader, form dumpForm, a loadArgs) (err error) {
+func (u *kdbUtil) loadInto(ctx context.Context, db *kdb.DB, in io.Reader, form dumpForm, a loadArgs, p *progress) (err error) {
 	if form != formMIT {
 		if in, err = u.fromHeimdal(ctx, db, in, form, a); err != nil {
 			return err
@@ -165,8 +170,6 @@ func (u *kdbUtil) loadInto(ctx context.Context, db *kdb.DB, in io.Reader, form d
 		defer names.w.Flush()
 		in = io.TeeReader(in, names)
 	}
-	p := u.progress("loaded")
-	defer p.end()
 	o := kdb.LoadOptions{Update: a.update, Progress: p.set, DryRun: a.dryRun, Master: u.realm.MasterPrincipal,
 		Review: func(r *kdb.Review) error { return u.review(a, r) }}
 	var t tally

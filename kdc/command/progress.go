@@ -2,7 +2,9 @@ package command
 
 import (
 	"fmt"
+	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
@@ -19,6 +21,8 @@ type progress struct {
 	con   *console // nil: show nothing
 	what  string   // "loaded"
 	total int      // records there are; 0: not known
+	// share tells which part of a file has been read, where the records are not counted; nil: not known.
+	share func() float64
 	n     int
 	tty   bool
 	begin time.Time
@@ -71,11 +75,47 @@ func (p *progress) set(n int) {
 func (p *progress) text(d time.Duration) string {
 	rate := float64(p.n) / d.Seconds()
 	s := fmt.Sprintf("%d records %s, %.0f a second", p.n, p.what, rate)
-	if p.total >= p.n && p.total > 0 && rate > 0 {
+	switch {
+	case p.total >= p.n && p.total > 0 && rate > 0:
 		left := time.Duration(float64(p.total-p.n) / rate * float64(time.Second))
 		s = fmt.Sprintf("%d of %d records %s, %.0f a second, %v left", p.n, p.total, p.what, rate, left.Round(time.Second))
+	case p.share != nil:
+		if part := p.share(); part > 0 && part <= 1 {
+			left := time.Duration(float64(d) * (1 - part) / part)
+			s += fmt.Sprintf(", %.0f%%, %v left", 100*part, left.Round(time.Second))
+		}
 	}
 	return s
+}
+
+// counter counts what is read from a file of a known size.
+type counter struct {
+	r    io.Reader
+	size int64 // 0: not known
+	n    atomic.Int64
+}
+
+// newCounter counts what is read from f, and knows its size where it is a regular file.
+func newCounter(f *os.File) *counter {
+	c := &counter{r: f}
+	if fi, err := f.Stat(); err == nil && fi.Mode().IsRegular() {
+		c.size = fi.Size()
+	}
+	return c
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// share is the part that has been read, 0 if that is not known.
+func (c *counter) share() float64 {
+	if c.size == 0 {
+		return 0
+	}
+	return float64(c.n.Load()) / float64(c.size)
 }
 
 // end removes what was shown.

@@ -2,6 +2,9 @@ package command
 
 import (
 	"bytes"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -23,6 +26,46 @@ func TestProgressText(t *testing.T) {
 		if got := p.text(c.after); got != c.want {
 			t.Errorf("%d of %d: %q, want %q", c.n, c.total, got, c.want)
 		}
+	}
+}
+
+func TestProgressByShare(t *testing.T) {
+	for _, c := range []struct {
+		share float64
+		want  string
+	}{
+		{0, "1000 records loaded, 500 a second"},
+		{0.25, "1000 records loaded, 500 a second, 25%, 6s left"},
+		{1, "1000 records loaded, 500 a second, 100%, 0s left"},
+	} {
+		p := &progress{what: "loaded", n: 1000, share: func() float64 { return c.share }}
+		if got := p.text(2 * time.Second); got != c.want {
+			t.Errorf("%v: %q, want %q", c.share, got, c.want)
+		}
+	}
+}
+
+func TestCounter(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, make([]byte, 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	c := newCounter(f)
+	if _, err := io.ReadFull(c, make([]byte, 250)); err != nil || c.share() != 0.25 {
+		t.Errorf("%v after a quarter, %v", c.share(), err)
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if c := newCounter(null); c.share() != 0 {
+		t.Errorf("%v of no file", c.share())
 	}
 }
 

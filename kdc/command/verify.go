@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 
@@ -43,9 +44,9 @@ func (u *kdbUtil) verify(ctx context.Context, args []string) error {
 	var err error
 	if len(args) == 1 {
 		where = args[0] + ":"
-		sum, err = u.verifyFile(args[0], o)
+		sum, err = u.verifyFile(args[0], o, p)
 	} else {
-		sum, err = u.verifyDatabase(ctx, o)
+		sum, err = u.verifyDatabase(ctx, o, p)
 	}
 	p.end()
 	if err != nil {
@@ -94,14 +95,22 @@ func (u *kdbUtil) summary(s verify.Summary) string {
 	return fmt.Sprintf("%d principals, %d policies; %s; %d errors, %d warnings", s.Principals, s.Policies, keys, s.Errors, s.Warnings)
 }
 
-func (u *kdbUtil) verifyFile(path string, o verify.Options) (sum verify.Summary, err error) {
+func (u *kdbUtil) verifyFile(path string, o verify.Options, p *progress) (sum verify.Summary, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return sum, fmt.Errorf("%w while opening %s", cause(err), path)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+	fi, err := f.Stat()
+	if err != nil || !fi.Mode().IsRegular() {
 		return sum, fmt.Errorf("%s is no regular file: verify reads it more than once", path)
+	}
+	p.share = func() float64 {
+		at, err := f.Seek(0, io.SeekCurrent)
+		if err != nil || fi.Size() == 0 {
+			return 0
+		}
+		return float64(at) / float64(fi.Size())
 	}
 	found, err := verify.Find(f, o.Master, u.historyPrincipal())
 	if errors.Is(err, dumpfmt.ErrHeader) {
@@ -117,9 +126,12 @@ func (u *kdbUtil) verifyFile(path string, o verify.Options) (sum verify.Summary,
 	return verify.File(f, o)
 }
 
-func (u *kdbUtil) verifyDatabase(ctx context.Context, o verify.Options) (sum verify.Summary, err error) {
+func (u *kdbUtil) verifyDatabase(ctx context.Context, o verify.Options, p *progress) (sum verify.Summary, err error) {
 	if err := u.openAll(ctx); err != nil {
 		return sum, err
+	}
+	if n, _, err := u.db.Count(ctx); err == nil {
+		p.of(n)
 	}
 	o.Ring = u.ring
 	o.History, err = u.db.Principal(ctx, u.historyPrincipal())
