@@ -121,7 +121,7 @@ func TestFindings(t *testing.T) {
 }
 
 // testRing is a master key, and a key of 32 bytes that it seals.
-func testRing(t *testing.T) (*mkey.Ring, []byte) {
+func testRing(t testing.TB) (*mkey.Ring, []byte) {
 	t.Helper()
 	var keys [2]*krbcrypto.Key
 	for i := range keys {
@@ -262,4 +262,27 @@ func TestDatabase(t *testing.T) {
 	if !slices.Equal(got, []string{"svc/new@EXAMPLE.COM", "svc/new@EXAMPLE.COM"}) || sum.Principals != 12 || sum.Errors != 2 {
 		t.Errorf("found %q, %+v", got, sum)
 	}
+}
+
+// FuzzFile: no file makes the check fail in any other way than by saying so.
+func FuzzFile(f *testing.F) {
+	for _, path := range []string{"mketype/1.20.1-aes128-cts-hmac-sha1-96.dump", "mkey/1.20.1/3-mixed.dump"} {
+		b, err := os.ReadFile(realms + path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte("kdb5_util load_dump version 7\nprinc\t38\t3\t0\t0\t0\tu@R\t0\t86400\t0\t0\t0\t0\t0\t0\t-1;\n"))
+	ring, _ := testRing(f)
+	f.Fuzz(func(t *testing.T, dump []byte) {
+		found := 0
+		sum, err := File(bytes.NewReader(dump), Options{Master: master, Ring: ring, Report: func(Finding) { found++ }})
+		if err == nil && sum.Errors+sum.Warnings > found || sum.KeysOpened > sum.Keys {
+			t.Errorf("%d found, %+v", found, sum)
+		}
+		if _, err := Find(bytes.NewReader(dump), master, history); err != nil && sum.Principals > 0 {
+			t.Error(err)
+		}
+	})
 }
