@@ -118,7 +118,8 @@ func File(f io.ReadSeeker, o Options) (Summary, error) {
 		c.report(Finding{Severity: Warning, Line: 1, Text: "an iprop dump: kdb5_util load takes it with -i only"})
 	}
 	c.End()
-	return c.sum, c.nameDuplicates(f)
+	err = c.nameDuplicates(f)
+	return c.sum, err
 }
 
 // syntaxText is what a report says of a line, with what MIT's loader makes of it where that is
