@@ -217,6 +217,33 @@ func TestDeltaInit(t *testing.T) {
 	}
 }
 
+// TestDeltaInitHeals: a damaged file is refused by append, kept by init -new-epoch, and followed by a
+// good one.
+func TestDeltaInitHeals(t *testing.T) {
+	path := configure(t)
+	damaged, err := os.ReadFile(deltaFixture("bad-hash"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, damaged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"append", "-delprinc", "bob@EXAMPLE.COM"}, {"init"}} {
+		if status, _, errs := runDelta("", args...); status != exitDamaged || !strings.Contains(errs, "offset") {
+			t.Errorf("%v: status %d, %s", args, status, errs)
+		}
+	}
+	if status, _, errs := runDelta("", "init", "-new-epoch"); status != 0 {
+		t.Fatal(errs)
+	}
+	if kept, err := os.ReadFile(path + ".damaged"); err != nil || !bytes.Equal(kept, damaged) {
+		t.Errorf("the damaged file was not kept: %v", err)
+	}
+	if status, out, errs := runDelta("", "append", "-delprinc", "bob@EXAMPLE.COM"); status != 0 || !strings.HasSuffix(out, " 1\n") {
+		t.Errorf("status %d, %s%s", status, out, errs)
+	}
+}
+
 // TestDeltaFollow: appended changes come out, a truncation is not noticed by whoever has read
 // everything, a new epoch is news.
 func TestDeltaFollow(t *testing.T) {

@@ -9,7 +9,8 @@
 //
 //	(1) whoever changes the database appends the change after it has made it, or holds the delta
 //	    file's lock from before the one until after the other;
-//	(2) every change that is made is appended in the end;
+//	(2) every change that is made is appended in the end, those of one entry in the order in which
+//	    they were made;
 //	(3) a dump shows each entry as it was at one moment between start and end of the command, and
 //	    every entry that existed all that time. (kdb5_util dump holds the database's lock; all of
 //	    its dump is of one moment.)
@@ -26,8 +27,10 @@
 // again. From U on it shows exactly the states that the master had, unless a change was made and
 // not yet appended while the dump was taken: then from that change on.
 //
-// What breaks (2) breaks the copy: a program that dies between its change and its append leaves a
-// change that a dump may hold and the delta file never will, so that slaves differ by when their
-// copy was taken. Nothing can find that here, for the master has no digest to compare with. After
-// such a death, append the entry as it is now, or copy to all slaves.
+// What breaks (2) breaks more than the copy: a program that dies between its change and its append
+// leaves a change that a dump may hold and the delta file never will, so that slaves differ by when
+// their copy was taken; and two programs that change one entry and append the other way round leave
+// the slaves with the older state. Nothing can find that here, for the master has no digest to
+// compare with. After a death, append the entry as it is now, or copy to all slaves; against the
+// other, a lock of one's own around change and append.
 package dumpcmd
