@@ -218,21 +218,28 @@ func (a *Appender) Last(ctx context.Context) (State, error) {
 	return a.end.state, nil
 }
 
-// Recover is Last for a spool at start: damage does not stop it. The damaged file is kept as
-// NAME.damaged, its good part stays in place, and damage says what was wrong (nil: nothing).
-// The state returned may then be older than what was acknowledged; its owner says so to whoever
-// feeds him, who sends the rest again or a full copy. A file that does not begin as a delta
-// file is left alone: err is a *FormatError.
+// Recover is Last for a spool at start: damage does not stop it, and the state returned is
+// durable. The damaged file is kept as NAME.damaged, its good part stays in place, and damage
+// says what was wrong (nil: nothing). The state returned may then be older than what was
+// acknowledged; its owner says so to whoever feeds him, who sends the rest again or a full copy. A
+// file that does not begin as a delta file is left alone: err is a *FormatError.
+//
+// The file is written anew, whatever its condition, for a sync of it would prove nothing: an fsync
+// that has failed before, in this process or an earlier one, may have left bytes that no later
+// fsync writes. The work is that of copying what there is.
 func (a *Appender) Recover(ctx context.Context) (s State, damage, err error) {
 	if err := a.take(ctx); err != nil {
 		return State{}, nil, err
 	}
 	defer a.give()
 	err = a.refresh(ctx)
+	suffix := ""
 	if isDamage(err) && a.known {
-		damage = err
+		suffix, damage, err = "damaged", err, nil
+	}
+	if err == nil {
 		e := a.end
-		err = a.replaceWith("damaged")(ctx, content{base: e.base, from: e.head, to: e.off, last: e.state})
+		err = a.replaceWith(suffix)(ctx, content{base: e.base, from: e.head, to: e.off, last: e.state})
 	}
 	if errors.Is(err, errNoHead) {
 		err = fs.ErrNotExist
@@ -280,7 +287,7 @@ func (a *Appender) Reset(ctx context.Context, base State) error {
 // that come together share one fsync.
 //
 // When it fails, nothing more can be done with this Appender: every later call returns the
-// error. What it alone had written since the last good sync is cut off the file again, so that
+// error, as does Failed. What it alone had written since the last good sync is cut off the file again, so that
 // nobody who reads it takes it for durable.
 func (a *Appender) Sync() error {
 	lead, err := a.group.sync()
@@ -299,6 +306,11 @@ func (a *Appender) Sync() error {
 	}
 	return err
 }
+
+// Failed is the reason for which this Appender can do nothing more, nil while it works: an fsync
+// has failed, of the file or, after a rename, of its directory. Its owner opens another; whoever
+// is the only one to have what the file holds begins that with Recover.
+func (a *Appender) Failed() error { return a.group.failed() }
 
 // Close closes the file. A Sync that is under way ends first.
 func (a *Appender) Close() error {

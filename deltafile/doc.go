@@ -74,14 +74,16 @@
 //	          that is wrong, sets the file aside, keeps the good part, and appends the rest
 //	          again out of the database, which was synced before the append. Nothing is lost.
 //	          What the database has no more (it keeps the last thousand) makes it begin anew.
-//	spool     Recover does the same without an outbox. Only bytes never synced can be wrong, and
-//	          those were never acknowledged, so they come again from the master.
+//	spool     Recover does the same without an outbox, and writes the good part anew, so that it
+//	          is durable. Only bytes never synced can be wrong, and those were never acknowledged,
+//	          so they come again from the master.
 //	rename    The rename may be lost or not: the old and the new file are both complete, and what
 //	          the new one leaves out was acknowledged by all. Sync syncs the directory before it
 //	          counts bytes in a new file as durable.
 //
 // A failed fsync is final for its Appender: the kernel may have dropped the bytes and call them
-// clean, so a second fsync proves nothing. What that Appender alone wrote since the last good
+// clean, so a second fsync, be it by another process, proves nothing: what counts has to be written
+// anew (Recover), or to be somewhere else (an outbox). What that Appender alone wrote since the last good
 // one is cut off, so that nobody finds it in the page cache and takes it for durable.
 //
 // # Assumptions
