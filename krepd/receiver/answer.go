@@ -37,7 +37,8 @@ func (s *session) answer(ctx context.Context) error {
 			if _, err := s.o.Spool.Sync(); err != nil {
 				err = fmt.Errorf("spool could not be synced: %w", err)
 				_ = s.send(&wire.Error{Reason: wire.ReasonInternal, Text: err.Error()})
-				return &fatalError{err}
+				s.r.die(err)
+				return err
 			}
 		case <-changed:
 		case <-beat.C:

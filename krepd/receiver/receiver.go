@@ -155,20 +155,16 @@ func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
 	default:
 		s.log.Warn().Err(err).Msg("feeder gone")
 	}
-	var fe *fatalError
-	if errors.As(err, &fe) {
-		select {
-		case r.fatal <- err:
-		default:
-		}
-	}
 }
 
-// fatalError wraps an error after which nothing can be promised any more.
-type fatalError struct{ err error }
-
-func (e *fatalError) Error() string { return e.err.Error() }
-func (e *fatalError) Unwrap() error { return e.err }
+// die tells of an error after which nothing can be promised any more. It does not go the way of the
+// errors that end a stream: of those only the first counts.
+func (r *Receiver) die(err error) {
+	select {
+	case r.fatal <- err:
+	default:
+	}
+}
 
 // errBye is the feeder's goodbye.
 var errBye = errors.New("feeder says goodbye")

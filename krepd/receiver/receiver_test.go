@@ -33,6 +33,7 @@ type fakeSpool struct {
 	last    deltafile.State
 	durable deltafile.State
 	allow   chan struct{} // one token for each Sync; closed: as many as come
+	entered chan struct{} // receives when a Sync begins; nil: it does not
 	err     error         // of Sync
 	full    error         // of Append
 }
@@ -48,6 +49,9 @@ func (s *fakeSpool) Append(_ context.Context, css []*deltafile.Changeset) error 
 }
 
 func (s *fakeSpool) Sync() (deltafile.State, error) {
+	if s.entered != nil {
+		s.entered <- struct{}{}
+	}
 	<-s.allow
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -470,6 +474,29 @@ func TestFailedSyncIsFatal(t *testing.T) {
 	if e := want[*wire.Error](f); e.Reason != wire.ReasonInternal {
 		t.Errorf("%+v", e)
 	}
+	select {
+	case err := <-b.rec.Fatal():
+		if !errors.Is(err, b.spool.err) {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("krepd would go on")
+	}
+}
+
+// That a new stream takes the place of the one that has run into it hides nothing.
+func TestFailedSyncIsFatalInAnyCase(t *testing.T) {
+	b := newBench(t)
+	b.spool.err = errors.New("input/output error")
+	b.spool.entered = make(chan struct{})
+	old := b.connect()
+	old.hello()
+	raw, _ := some(t, b.base, 1, 10)
+	old.send(&wire.Records{Last: 1, Data: raw})
+	<-b.spool.entered
+	b.connect()
+	want[*wire.Bye](old)
+	close(b.spool.allow)
 	select {
 	case err := <-b.rec.Fatal():
 		if !errors.Is(err, b.spool.err) {

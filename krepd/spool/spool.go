@@ -21,15 +21,17 @@ var ErrLocked = errors.New("spool is in use by another process")
 // only when it is quiet.
 const cutAt = 4 << 20
 
-// Spool is one spool. Append, Sync, Cut and Settle may be called from several goroutines.
+// Spool is one spool. Its methods may be called from several goroutines; those that change the file
+// take turns.
 type Spool struct {
 	path string
 	fsys deltafile.FS
 	lock io.Closer
-	app  *deltafile.Appender
 	wake chan struct{} // of the Tail
+	turn chan struct{} // full while somebody changes the file; no mutex, for the disk may block it
 
 	mu      sync.Mutex
+	app     *deltafile.Appender
 	last    deltafile.State // appended
 	durable deltafile.State // synced
 	bytes   int64           // in the file, about
@@ -52,7 +54,7 @@ func Open(path string, fsys deltafile.FS) (*Spool, error) {
 		_ = lock.Close()
 		return nil, err
 	}
-	return &Spool{path: path, fsys: fsys, lock: lock, app: app, wake: make(chan struct{}, 1)}, nil
+	return &Spool{path: path, fsys: fsys, lock: lock, app: app, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1)}, nil
 }
 
 // possess takes the lock that makes a spool this process's, once nobody else can write to it.
@@ -82,16 +84,45 @@ func possess(path string) (*os.File, error) {
 }
 
 // Close gives the spool back.
-func (s *Spool) Close() error { return errors.Join(s.app.Close(), s.lock.Close()) }
+func (s *Spool) Close() error { return errors.Join(s.appender().Close(), s.lock.Close()) }
+
+func (s *Spool) appender() *deltafile.Appender {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.app
+}
+
+// revive opens the file again if an fsync has failed; the caller, who has the turn, goes on with
+// Recover.
+func (s *Spool) revive() error {
+	dead := s.appender()
+	if dead.Failed() == nil {
+		return nil
+	}
+	app, err := deltafile.OpenAppender(s.path, deltafile.AppenderOptions{FS: s.fsys, Verify: -1})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.app = app
+	s.mu.Unlock()
+	_ = dead.Close()
+	return nil
+}
 
 // Path returns the name of the file; NAME.full and the like beside it are the receiver's.
 func (s *Spool) Path() string { return s.path }
 
 // Settle makes the spool one that can be continued to and from the database's state, and returns
-// its last state, which is then durable. anew says why it was started anew, if it was. With a
+// its last state, which is then durable, also after an fsync that has failed. anew says why it was started anew, if it was. With a
 // database that waits for its first full copy (epoch 0) there is no spool, and the result is
 // zero. A *DamageError comes with a good result; other errors leave things as they are.
 func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.State, anew string, err error) {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	if err := s.revive(); err != nil {
+		return deltafile.State{}, "", err
+	}
 	last, damage, err := s.app.Recover(ctx)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -117,13 +148,10 @@ func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.
 		return deltafile.State{}, "the database is empty", nil
 	}
 	if anew != "" {
-		if err := s.Reset(ctx, db); err != nil {
+		if err := s.reset(ctx, db); err != nil {
 			return deltafile.State{}, "", err
 		}
 		return db, anew, nil
-	}
-	if err := s.app.Sync(); err != nil {
-		return deltafile.State{}, "", err
 	}
 	s.set(last)
 	if damage != nil {
@@ -166,6 +194,15 @@ func (s *Spool) setAside() error {
 
 // Reset starts the spool anew at a state, durably: after a full copy was loaded.
 func (s *Spool) Reset(ctx context.Context, base deltafile.State) error {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	if err := s.revive(); err != nil {
+		return err
+	}
+	return s.reset(ctx, base)
+}
+
+func (s *Spool) reset(ctx context.Context, base deltafile.State) error {
 	if err := s.app.Reset(ctx, base); err != nil {
 		return err
 	}
@@ -176,6 +213,8 @@ func (s *Spool) Reset(ctx context.Context, base deltafile.State) error {
 
 // Append writes changesets that follow Last. They are not durable before Sync.
 func (s *Spool) Append(ctx context.Context, css []*deltafile.Changeset) error {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
 	last, err := s.app.AppendRaw(ctx, css)
 	if err != nil {
 		return err
@@ -196,9 +235,9 @@ func (s *Spool) Append(ctx context.Context, css []*deltafile.Changeset) error {
 // process should end, and begin with what it finds.
 func (s *Spool) Sync() (deltafile.State, error) {
 	s.mu.Lock()
-	last := s.last
+	last, app := s.last, s.app
 	s.mu.Unlock()
-	if err := s.app.Sync(); err != nil {
+	if err := app.Sync(); err != nil {
 		return deltafile.State{}, err
 	}
 	s.mu.Lock()
@@ -225,6 +264,8 @@ func (s *Spool) Durable() deltafile.State {
 
 // Cut drops what is applied if it is worth it: when the file has grown, or when it is quiet.
 func (s *Spool) Cut(ctx context.Context, applied deltafile.State, quiet bool) error {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
 	s.mu.Lock()
 	all := applied.Epoch == s.last.Epoch && applied.Serial == s.last.Serial
 	bytes := s.bytes
