@@ -228,6 +228,11 @@ func (p *Progress) OnBye() {
 // OnResync records that somebody wants the slave rebuilt.
 func (p *Progress) OnResync(reason string) { p.force(reason) }
 
+// Stranger tells that the slave has not said where it is in the given epoch: it may have all of it.
+func (p *Progress) Stranger(epoch uint64) bool {
+	return p.Epoch != epoch && !p.NeedFull && p.State != Snapshot
+}
+
 // OnRelease makes the slave let go of the delta file. What it gets when it comes back depends on
 // what the file then holds.
 func (p *Progress) OnRelease(reason string) { p.NeedFull, p.FullReason = true, reason }
