@@ -54,6 +54,7 @@ type settings struct {
 	check       bool
 	debug       bool
 	shown       []daemon.Setting
+	limits
 }
 
 // flags declares the flags that every command of krep takes, and those of the daemon.
@@ -61,6 +62,7 @@ type flags struct {
 	*flag.FlagSet
 	realm, database                                 string
 	delta, slaves, keytab, snapshot, control, princ string
+	maxSize, maxAge, listen                         string
 	check, debug, foreground                        bool
 }
 
@@ -77,6 +79,9 @@ func newFlags(name string, stderr io.Writer, full bool) *flags {
 	f.StringVar(&f.keytab, "keytab", "", "keytab `file`; default: keytab, else the default keytab")
 	f.StringVar(&f.snapshot, "snapshot-command", "", "shell `command` that writes a dump to its standard output; default: snapshot_command, else our database")
 	f.StringVar(&f.princ, "principal", "", "`principal` to authenticate as; default: krep/HOST of the keytab")
+	f.StringVar(&f.maxSize, "max-size", "", "`size` of the delta file beyond which slaves that are down let go of it; default: delta_max_size, else 1 GiB")
+	f.StringVar(&f.maxAge, "max-age", "", "`age` of changes beyond which they do; default: delta_max_age, else none")
+	f.StringVar(&f.listen, "listen", "", "`address` to listen on for slaves that connect; default: connect_listen, else none")
 	f.StringVar(&f.database, "d", "", "database `name`, without .sqlite; default: database_name")
 	f.BoolVar(&f.check, "check", false, "print the effective settings and where they came from, check them, and exit")
 	f.BoolVar(&f.foreground, "n", true, "run in the foreground (always)")
@@ -109,7 +114,7 @@ func (f *flags) load() (*settings, error) {
 	s.snapshotCmd = s.pick("snapshot_command", f.snapshot, realm.Krep.SnapshotCommand)
 	s.control = s.pick("control", f.control, realm.Krep.Control)
 	s.shown = append(s.shown, daemon.Setting{Name: "database", Value: realm.Database, Source: s.source("database_name", f.database)})
-	return s, nil
+	return s, s.loadLimits(f)
 }
 
 // pick chooses between flag and file, and takes note of it for -check.

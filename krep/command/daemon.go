@@ -104,7 +104,7 @@ func newKrep(s *settings, log zerolog.Logger) (*krep, error) {
 		Dial: dial, Auth: k.auth,
 	})
 	k.feed = feed.New(feed.Options{Path: s.delta, Realm: s.realm.Name, Log: k.log,
-		Safe: k.set.Safe, Release: k.set.Release})
+		Safe: k.set.Safe, Release: k.set.Release, MaxSize: s.maxSize, MaxAge: s.maxAge})
 	return k, nil
 }
 
@@ -154,22 +154,27 @@ func (k *krep) auth(ctx context.Context, nc net.Conn, principal string) (*stream
 // run works until ctx ends.
 func (k *krep) run(ctx context.Context, list []slavelist.Slave, hup <-chan os.Signal, stderr io.Writer) error {
 	defer func() { _ = k.source.Close() }()
+	listeners, err := listenAll(k.s.listen)
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	if k.s.control != "" {
 		ln, err := control.Listen(k.s.control)
 		if err != nil {
+			closeAll(listeners)
 			return err
 		}
 		g.Go(func() error { return control.Serve(ctx, ln, k.handle) })
 	}
 	k.set.Update(list)
+	k.serveCallers(ctx, g, listeners)
 	g.Go(func() error { return k.feed.Run(ctx) })
 	g.Go(func() error { k.set.Run(ctx); return nil })
 	g.Go(func() error { return k.watchList(ctx, hup) })
 	k.log.Info().Str("principal", k.client.Principal).Str("delta_file", k.s.delta).Int("slaves", len(list)).Msg("krep starts")
 	_, _ = fmt.Fprintln(stderr, "krep: starting...")
-	err := g.Wait()
-	if err == nil {
+	if err = g.Wait(); err == nil {
 		k.log.Info().Msg("krep stops")
 	}
 	return err
