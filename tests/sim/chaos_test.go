@@ -121,7 +121,7 @@ func (w *world) mischief() {
 		}
 	case 12:
 		if p.refusals {
-			h.db.refuse()
+			h.db.refuse(true)
 		}
 	case 13:
 		if p.tampering && h.parent != nil {
@@ -185,6 +185,7 @@ func (w *world) mend() {
 	w.net.flush()
 	for _, h := range w.hosts {
 		h.disk.full = false
+		h.db.refuse(false)
 		h.list(slices.Clone(h.kids))
 		h.boot()
 		for _, r := range h.roles {

@@ -115,7 +115,7 @@ func (i *inode) synced() []byte {
 // all, nothing, a part, or a hole of zeros.
 func (i *inode) survivor(how float64, part float64) (data []byte, damaged bool) {
 	all := i.synced()
-	damaged = i.lost[1] > i.lost[0]
+	damaged = i.lost[1] > i.lost[0] || i.scan.damaged
 	same := common(all, i.durable)
 	if same == len(all) && same == len(i.durable) {
 		return all, damaged
@@ -123,7 +123,7 @@ func (i *inode) survivor(how float64, part float64) (data []byte, damaged bool) 
 	rest := same + int(part*float64(len(all)-same))
 	switch {
 	case how < 0.25:
-		return i.durable, false
+		return i.durable, damaged
 	case how < 0.5:
 		return all, damaged
 	case how < 0.75:
@@ -150,7 +150,7 @@ func (d *disk) powerCut(w *world) {
 		if moved[old] == nil {
 			data, damaged := old.survivor(unit(w.draw("bytes "+d.h.name)), unit(w.draw("part "+d.h.name)))
 			moved[old] = d.newInode(data)
-			moved[old].scan.damaged = damaged || old.scan.damaged
+			moved[old].scan.damaged = damaged
 		}
 		d.names[name] = moved[old]
 	}
@@ -419,6 +419,7 @@ func (f *file) Sync() error {
 		i.durable, ok = all, true
 		if i.lost[1] > i.lost[0] {
 			d.lied = true
+			i.scan.damaged = true
 		}
 		return nil
 	})

@@ -32,7 +32,7 @@ type backend interface {
 	// tamper changes an entry behind everybody's back.
 	tamper(name string)
 	// refuse makes it refuse the next change that it is to apply, until it gets a full copy.
-	refuse()
+	refuse(yes bool)
 }
 
 // sight is what an observer sees of a database.
@@ -163,10 +163,10 @@ func (s *store) tamper(name string) {
 	}
 }
 
-func (s *store) refuse() {
+func (s *store) refuse(yes bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refusing = true
+	s.refusing = yes
 }
 
 // play does what the lines of a changeset say. s.mu is held.
