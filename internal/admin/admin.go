@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"krealm/deltafile"
 	"krealm/dumpfmt"
 	"krealm/internal/realmconf"
 	"krealm/kdc/kdb"
@@ -23,6 +24,8 @@ type Options struct {
 	Clock    func() time.Time    // time.Now
 	KeySalts []realmconf.KeySalt // in place of supported_enctypes
 	Warn     func(text string)   // told what does not stop an operation; nil: nobody
+	// Committed is told the state behind each change that is committed; nil: nobody.
+	Committed func(deltafile.State)
 }
 
 // Admin administers one realm. Its methods may be called concurrently.
@@ -98,10 +101,13 @@ type change struct {
 
 // update runs fn as one transaction.
 func (a *Admin) update(ctx context.Context, by string, fn func(c *change) error) error {
-	_, err := a.db.Update(ctx, func(tx *kdb.Tx) error {
+	st, err := a.db.Update(ctx, func(tx *kdb.Tx) error {
 		at := a.opts.Clock()
 		return fn(&change{Admin: a, tx: tx, by: by, at: at, now: uint32(at.Unix())})
 	})
+	if err == nil && a.opts.Committed != nil {
+		a.opts.Committed(st)
+	}
 	return err
 }
 

@@ -21,7 +21,7 @@ const (
 	maxLine     = 16 << 20 // bytes of an answer; requests are far smaller
 	maxRequest  = 64 << 10
 	callTimeout = 10 * time.Second
-	maxClients  = 16
+	maxClients  = 256 // most of them wait for something
 )
 
 // ErrNoAnswer means that nobody answers on the socket: the daemon does not run, or not there.
@@ -39,7 +39,8 @@ type response struct {
 	Error  string          `json:"error,omitempty"`
 }
 
-// Handler answers a request with a value to be sent as JSON.
+// Handler answers a request with a value to be sent as JSON. It may take its time: ctx ends when
+// the caller has hung up.
 type Handler func(ctx context.Context, r Request) (any, error)
 
 // Listen makes the socket, mode 0600. A socket that a killed daemon has left behind is replaced,
@@ -113,7 +114,8 @@ func answer(ctx context.Context, nc net.Conn, h Handler) {
 		return
 	}
 	var resp response
-	result, err := h(ctx, req)
+	result, err := handle(ctx, nc, h, req)
+	_ = nc.SetWriteDeadline(time.Now().Add(callTimeout))
 	if err == nil {
 		resp.Result, err = json.Marshal(result)
 	}
@@ -127,11 +129,35 @@ func answer(ctx context.Context, nc net.Conn, h Handler) {
 	_, _ = nc.Write(append(b, '\n'))
 }
 
-// Call asks the daemon that listens on path and decodes its answer into result, which may be
-// nil. ErrNoAnswer: nobody there. Other errors are the daemon's, or the socket's.
-func Call(ctx context.Context, path string, req Request, result any) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+// handle lets the handler work until it is done or the caller hangs up.
+func handle(ctx context.Context, nc net.Conn, h Handler, req Request) (any, error) {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	_ = nc.SetReadDeadline(time.Time{})
+	if ctx.Err() != nil {
+		return nil, ctx.Err() // and its deadline was just taken off
+	}
+	var g errgroup.Group
+	g.Go(func() error {
+		_, _ = io.Copy(io.Discard, nc) // ends when the caller hangs up, or the deadline below
+		cancel()
+		return nil
+	})
+	defer func() {
+		_ = nc.SetReadDeadline(time.Unix(1, 0))
+		_ = g.Wait()
+	}()
+	return h(ctx, req)
+}
+
+// Call asks the daemon that listens on path and decodes its answer into result, which may be
+// nil. It waits as long as ctx lets it, or ten seconds if that has no end. ErrNoAnswer: nobody there. Other errors are the daemon's, or the socket's.
+func Call(ctx context.Context, path string, req Request, result any) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+	}
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, "unix", path)
 	if err != nil {

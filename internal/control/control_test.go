@@ -77,3 +77,48 @@ func TestListenRefusesAnOpenDirectory(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A handler may take longer than the default patience if the caller lets it, and learns when the
+// caller has gone.
+func TestBlockingCall(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sock")
+	ln, err := control.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	asked, left := make(chan bool), make(chan error)
+	go func() {
+		done <- control.Serve(ctx, ln, func(ctx context.Context, r control.Request) (any, error) {
+			asked <- true
+			<-ctx.Done()
+			if r.Verb == "leave" {
+				left <- ctx.Err()
+			}
+			return "late", nil
+		})
+	}()
+	call, hangUp := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- control.Call(call, path, control.Request{Verb: "leave"}, nil) }()
+	<-asked
+	hangUp()
+	if err := <-result; !errors.Is(err, control.ErrNoAnswer) {
+		t.Error(err)
+	}
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	// The end of the server ends what waits.
+	var got string
+	go func() { result <- control.Call(t.Context(), path, control.Request{Verb: "stay"}, &got) }()
+	<-asked
+	cancel()
+	if err := <-result; err != nil || got != "late" {
+		t.Error(got, err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"krealm/internal/krbcrypto"
+	"krealm/internal/quorum"
 )
 
 // Realm is what the configuration says of one realm.
@@ -61,7 +62,13 @@ type Krep struct {
 	Listen          []string // listen: krepd's addresses
 	AdminListen     []string // admin_listen
 	Allow           []string // allow: principals that may feed this slave
+
+	Wait        quorum.Want   // wait: slaves that must have applied a change of kadmin.local; none
+	WaitTimeout time.Duration // wait_timeout: 5 s
 }
+
+// defaultWait is how long kadmin.local waits for slaves.
+const defaultWait = 5 * time.Second
 
 // Setting is one effective value and where it came from.
 type Setting struct {
@@ -181,5 +188,9 @@ func (l *lookup) krep(r *Realm) {
 		Listen:          list("listen"),
 		AdminListen:     list("admin_listen"),
 		Allow:           list("allow"),
+		Wait: value(l, "krep wait", quorum.None, quorum.Parse,
+			[]string{"krep", l.realm, "wait"}, []string{"krep", "wait"}),
+		WaitTimeout: l.duration("krep wait_timeout", defaultWait,
+			[]string{"krep", l.realm, "wait_timeout"}, []string{"krep", "wait_timeout"}),
 	}
 }

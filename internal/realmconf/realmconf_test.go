@@ -113,7 +113,7 @@ func TestRealm(t *testing.T) {
 		KadmindListen: []string{":749"}, KpasswdListen: []string{":464"},
 		HostBased:        []string{"imap", "host", "http"},
 		RejectBadTransit: true,
-		Krep: Krep{DeltaFile: "/srv/delta", SlaveList: "/srv/slaves",
+		Krep: Krep{DeltaFile: "/srv/delta", SlaveList: "/srv/slaves", WaitTimeout: 5 * time.Second,
 			Allow: []string{"krep/a@EXAMPLE.ORG", "krep/b@EXAMPLE.ORG", "krep/c@EXAMPLE.ORG"}},
 	}
 	if !reflect.DeepEqual(got, want) {

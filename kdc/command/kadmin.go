@@ -25,6 +25,16 @@ const kadminUsage = `Usage: kadmin.local [-r realm] [-p principal] [-q query] [c
 			Look at each database documentation for supported arguments
 `
 
+// kadminMore is what help says beside the usage, which is MIT's word for word.
+const kadminMore = `
+not in MIT's:
+	[-wait all|quorum|number] [-wait-timeout duration]
+			return when that many slaves have applied each change, or say which
+			have not in time (default 5s): then the exit status is 2, and the
+			change is stored all the same. Defaults: wait, wait_timeout in
+			[krep] of kdc.conf
+`
+
 // kadmin is one run of kadmin.local.
 type kadmin struct {
 	*console
@@ -37,11 +47,13 @@ type kadmin struct {
 	failed bool   // something went through fail or usage
 	over   bool   // quit was typed
 	now    func() time.Time
+	waiter *waiter
 }
 
 // kadminOptions are the options of the command line.
 type kadminOptions struct {
 	realmOptions
+	waitOptions
 	principal string // -p
 	ccache    string // -c
 	keytab    bool   // -k
@@ -56,6 +68,10 @@ type kadminOptions struct {
 func KadminLocal(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	con := newConsole(stdin, stdout, stderr)
 	defer con.flush()
+	if wantsHelp(args) && args[0] != "help" {
+		con.printf("%s%s", kadminUsage, kadminMore)
+		return 0
+	}
 	o, err := parseKadmin(args)
 	if err != nil {
 		sep := "\n"
@@ -72,6 +88,9 @@ func KadminLocal(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return 1
 	}
 	status := k.run(ctx, o)
+	if status == 0 && k.waiter.late {
+		status = statusUnconfirmed
+	}
 	if err := k.db.Close(); err != nil {
 		con.errorf("%s: %v while closing the database\n", kadminName, err)
 		status = 1
@@ -83,7 +102,12 @@ var errExclusive = errors.New("-q is exclusive with command-line query")
 
 func parseKadmin(args []string) (*kadminOptions, error) {
 	o := &kadminOptions{}
-	g := getopt{args: args, spec: "x:r:p:knq:w:d:s:mc:t:e:ON"}
+	const spec = "x:r:p:knq:w:d:s:mc:t:e:ON"
+	args, err := o.waitOptions.take(args, spec)
+	if err != nil {
+		return nil, err
+	}
+	g := getopt{args: args, spec: spec}
 	for {
 		opt, arg, err := g.next()
 		if err != nil {
@@ -130,6 +154,9 @@ func (k *kadmin) open(ctx context.Context, o *kadminOptions) error {
 	if k.conf, k.realm, err = o.load(); err != nil {
 		return err
 	}
+	if k.waiter, err = o.waiter(k.realm.Krep); err != nil {
+		return err
+	}
 	if k.actor, err = o.actor(k.realm.Name); err != nil {
 		return err
 	}
@@ -140,8 +167,9 @@ func (k *kadmin) open(ctx context.Context, o *kadminOptions) error {
 		return err
 	}
 	k.adm, err = admin.New(ctx, k.db, k.realm, o.opener(k.console, k.realm), admin.Options{
-		KeySalts: o.keySalts,
-		Warn:     func(s string) { k.errorf("%s: %s\n", kadminName, s) },
+		KeySalts:  o.keySalts,
+		Warn:      func(s string) { k.errorf("%s: %s\n", kadminName, s) },
+		Committed: k.waiter.committed,
 	})
 	if err != nil {
 		_ = k.db.Close()
@@ -255,12 +283,14 @@ func splitWords(line string) (words []string, ok bool) {
 	return words, !quoted
 }
 
-// execute runs one command; false if there is none of that name.
+// execute runs one command, and waits for slaves if that is asked for; false if there is none of
+// that name.
 func (k *kadmin) execute(ctx context.Context, words []string) bool {
 	for _, c := range kadminCommands() {
 		for _, name := range c.names {
 			if name == words[0] {
 				c.run(k, ctx, words)
+				k.wait(ctx)
 				return true
 			}
 		}

@@ -11,8 +11,8 @@ import (
 
 	"krealm/internal/control"
 	"krealm/internal/daemon"
+	"krealm/internal/quorum"
 	"krealm/internal/realmconf"
-	"krealm/krep/feed"
 	"krealm/krep/sender"
 )
 
@@ -59,11 +59,13 @@ type slaveStatus struct {
 }
 
 // handle answers requests on the control socket.
-func (k *krep) handle(_ context.Context, r control.Request) (any, error) {
+func (k *krep) handle(ctx context.Context, r control.Request) (any, error) {
 	name := r.Args["slave"]
 	switch r.Verb {
 	case "status":
 		return k.status(), nil
+	case quorum.Verb:
+		return k.wait(ctx, r.Args)
 	case "resync":
 		return nil, k.set.Resync(name)
 	case "pause":
@@ -78,7 +80,7 @@ func (k *krep) status() status {
 	base, last, ok := k.feed.View()
 	bytes, _ := k.feed.Size()
 	st := status{Realm: k.s.realm.Name, Serial: last.Serial, Base: base.Serial, DeltaBytes: bytes,
-		DeltaLimit: feed.DefaultMaxSize, Source: k.s.sourceName(), Principal: k.client.Principal, Started: k.started, Now: time.Now()}
+		DeltaLimit: k.s.maxSize, Source: k.s.sourceName(), Principal: k.client.Principal, Started: k.started, Now: time.Now()}
 	if ok {
 		st.Epoch = last.Epoch.String()
 	}

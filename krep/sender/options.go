@@ -82,6 +82,8 @@ type Options struct {
 	Window    int64          // bytes; 0: DefaultWindow
 	MaxCopies int            // 0: DefaultMaxCopies
 	Jitter    func() float64 // from 0 to 1; nil: random
+
+	moved *bell // rings when a slave has moved
 }
 
 // point is a state as it travels.

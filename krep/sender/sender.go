@@ -57,15 +57,19 @@ func newSender(o *Options, entry slavelist.Slave, copies chan struct{}) *Sender 
 func (s *Sender) update(f func(p *slave.Progress)) {
 	epoch := s.epoch()
 	s.mu.Lock()
-	before, held, holds := s.p.State, uint64(0), false
-	held, holds = s.p.Holds(epoch)
+	before, at := s.p.State, reachedOf(&s.p)
+	held, holds := s.p.Holds(epoch)
 	f(&s.p)
 	s.p.Check()
 	if s.p.State != before {
 		s.since = time.Now()
 	}
 	held2, holds2 := s.p.Holds(epoch)
+	moved := reachedOf(&s.p) != at
 	s.mu.Unlock()
+	if moved {
+		s.o.moved.ring()
+	}
 	if held2 > held || holds && !holds2 {
 		s.o.Feed.Acked()
 	}

@@ -47,6 +47,7 @@ func NewSet(o Options) *Set {
 	if o.Jitter == nil {
 		o.Jitter = jitter
 	}
+	o.moved = new(bell)
 	return &Set{o: &o, copies: make(chan struct{}, o.MaxCopies)}
 }
 
@@ -105,6 +106,7 @@ func (t *Set) Update(list []slavelist.Slave) {
 			}
 		}
 	}
+	t.o.moved.ring()
 	t.o.Feed.Acked()
 }
 

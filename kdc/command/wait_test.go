@@ -1,0 +1,217 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"krealm/deltafile"
+	"krealm/internal/control"
+	"krealm/internal/quorum"
+	"krealm/kdc/kdb"
+)
+
+func TestWaitOptions(t *testing.T) {
+	const spec = "x:r:p:knq:w:d:s:mc:t:e:ON"
+	for _, c := range []struct {
+		args, rest string
+		want       string // "": not given
+		timeout    time.Duration
+		err        string
+	}{
+		{"-q listprincs", "-q listprincs", "", 0, ""},
+		{"-wait all -q x", "-q x", "all", 0, ""},
+		{"-r R -wait quorum -wait-timeout 250ms -p me cpw -wait all", "-r R -p me cpw -wait all", "quorum", 250 * time.Millisecond, ""},
+		{"-wait-timeout 0:01:30 -kr R -wait 2 listprincs", "-kr R listprincs", "2", 90 * time.Second, ""},
+		{"-w -wait -wait none", "-w -wait", "none", 0, ""}, // a password
+		{"-q -wait", "-q -wait", "", 0, ""},
+		{"-- -wait all", "-- -wait all", "", 0, ""},
+		{"-q", "-q", "", 0, ""},
+		{"-wait", "", "", 0, "requires an argument -- 'wait'"},
+		{"-wait most", "", "", 0, "want all, quorum, none or a number"},
+		{"-wait-timeout soon", "", "", 0, "want a duration"},
+		{"-wait-timeout 0", "", "", 0, "want a duration"},
+		{"-wait-timeout 48h", "", "", 0, "want a duration"},
+	} {
+		var w waitOptions
+		rest, err := w.take(strings.Fields(c.args), spec)
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%q: %v, want %q", c.args, err, c.err)
+			}
+			continue
+		}
+		got := ""
+		if w.want != nil {
+			got = w.want.String()
+		}
+		if err != nil || !slices.Equal(rest, strings.Fields(c.rest)) || got != c.want || w.timeout != c.timeout {
+			t.Errorf("%q: rest %q, want %q, timeout %v, %v", c.args, rest, got, w.timeout, err)
+		}
+	}
+}
+
+// fakeKrep answers on the control socket of a new realm, in the present directory.
+func fakeKrep(t *testing.T, conf string, answer func(args map[string]string) (any, error)) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for name, text := range map[string]string{"krb5.conf": scriptConf, "kdc.conf": conf} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		path, err := filepath.Abs(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(map[string]string{"krb5.conf": "KRB5_CONFIG", "kdc.conf": "KRB5_KDC_PROFILE"}[name], path)
+	}
+	if status, _, stderr := runProgram(KDBUtil, "create", "-s", "-P", "master"); status != 0 {
+		t.Fatal(stderr)
+	}
+	if answer == nil {
+		return
+	}
+	ln, err := control.Listen("krep.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- control.Serve(ctx, ln, func(_ context.Context, r control.Request) (any, error) {
+			if r.Verb != quorum.Verb {
+				t.Errorf("asked for %q", r.Verb)
+			}
+			return answer(r.Args)
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func runProgram(program func(args []string, stdin io.Reader, stdout, stderr io.Writer) int, args ...string) (status int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	status = program(args, strings.NewReader(""), &out, &errs)
+	return status, out.String(), errs.String()
+}
+
+const waitConf = "[krep]\n\tcontrol = krep.sock\n\tEXAMPLE.ORG = {\n\t\twait = quorum\n\t\twait_timeout = 7s\n\t}\n"
+
+// Each change asks krep about its own serial, and only changes do.
+func TestWaitAsks(t *testing.T) {
+	var asked []map[string]string
+	enough := quorum.Answer{Enough: true, Need: 1, Applied: 1, Listed: 2}
+	fakeKrep(t, waitConf, func(args map[string]string) (any, error) {
+		asked = append(asked, args)
+		return enough, nil
+	})
+	before := serial(t)
+	commands := "addprinc -pw secret1 a\nlistprincs\nmodprinc -maxlife 1h a\ngetprinc a\nmodprinc -policy x a\ndelprinc -force a\n"
+	var out, errs bytes.Buffer
+	if status := KadminLocal(nil, strings.NewReader(commands), &out, &errs); status != 0 {
+		t.Errorf("status %d: %s", status, errs.String())
+	}
+	if n := strings.Count(out.String(), "applied by 1 of 2 slaves.\n"); n != 4 || len(asked) != 4 {
+		t.Errorf("%d confirmations, asked %v\n%s", n, asked, out.String())
+	}
+	for i, args := range asked {
+		if args["want"] != "quorum" || args["timeout"] != "7s" || args["serial"] != number(before.Serial+uint64(i)+1) || args["epoch"] != before.Epoch.String() {
+			t.Errorf("%d: %v after %v", i, args, before)
+		}
+	}
+	asked = nil
+	if status, out, errs := runProgram(KadminLocal, "-wait", "none", "addprinc", "-pw", "secret1", "b"); status != 0 || len(asked) > 0 {
+		t.Error(status, out, errs, asked)
+	}
+	if status, out, errs := runProgram(KadminLocal, "-wait", "all", "-wait-timeout", "1s", "delprinc", "b"); status != 0 || out+errs != "" ||
+		len(asked) != 1 || asked[0]["want"] != "all" || asked[0]["timeout"] != "1s" {
+		t.Error(status, out, errs, asked)
+	}
+}
+
+// What is not confirmed is said, with the slaves, and the status tells a script: 2. The change is
+// there; and what has failed by itself is not waited for.
+func TestWaitUnconfirmed(t *testing.T) {
+	var say quorum.Answer
+	var trouble error
+	calls := 0
+	fakeKrep(t, waitConf, func(args map[string]string) (any, error) {
+		calls++
+		for i := range say.Missing {
+			if say.Missing[i].Epoch == "same" {
+				say.Missing[i].Epoch = args["epoch"]
+			}
+		}
+		return say, trouble
+	})
+	at := serial(t).Serial
+	say = quorum.Answer{Need: 2, Applied: 1, Listed: 3, Missing: []quorum.Late{
+		{Slave: "kdc4", State: "retrying", Epoch: "same", Serial: 5, LastError: "dial: connection refused"}, {Slave: "kdc5", State: "connecting"},
+		{Slave: "kdc6", State: "streaming", Epoch: "0123456789abcdef", Serial: 9}}}
+	status, out, errs := runProgram(KadminLocal, "addprinc", "-pw", "secret1", "a")
+	want := "kadmin.local: change " + number(at+1) + ` is stored, but only 1 of 3 slaves have applied it after 7s, 2 are to:
+kadmin.local:   kdc4: retrying, at 5: dial: connection refused
+kadmin.local:   kdc5: connecting, not seen yet
+kadmin.local:   kdc6: streaming, at 9 of epoch 0123456789abcdef
+`
+	if status != 2 || out != "" || errs != want {
+		t.Errorf("status %d, %q\ngot  %q\nwant %q", status, out, errs, want)
+	}
+	if serial(t).Serial != at+1 {
+		t.Error("the change is not there")
+	}
+	say = quorum.Answer{Need: 4, Applied: 3, Listed: 3}
+	if status, _, errs := runProgram(KadminLocal, "-wait", "4", "-q", "modprinc -maxlife 1h a"); status != 2 || !strings.Contains(errs, "only 3 slaves are listed, and 4 are to apply it") {
+		t.Error(status, errs)
+	}
+	trouble = errors.New("no delta file")
+	if status, _, errs := runProgram(KadminLocal, "modprinc", "-maxlife", "2h", "a"); status != 2 || !strings.Contains(errs, "krep cannot tell whether slaves have applied it: no delta file") {
+		t.Error(status, errs)
+	}
+	calls = 0
+	if status, _, _ := runProgram(KadminLocal, "modprinc", "-maxlife", "2h", "nobody"); status != 1 || calls != 0 {
+		t.Error(status, calls)
+	}
+}
+
+func TestWaitWithoutKrep(t *testing.T) {
+	fakeKrep(t, waitConf, nil)
+	if status, _, errs := runProgram(KadminLocal, "addprinc", "-pw", "secret1", "a"); status != 2 || !strings.Contains(errs, "is stored, but krep does not answer at krep.sock") {
+		t.Error(status, errs)
+	}
+	fakeKrep(t, "[krep]\n\twait = all\n", nil)
+	if status, _, errs := runProgram(KadminLocal, "addprinc", "-pw", "secret1", "a"); status != 1 || !strings.Contains(errs, "no control socket of krep configured") {
+		t.Error(status, errs)
+	}
+	if status, _, errs := runProgram(KadminLocal, "-wait", "none", "addprinc", "-pw", "secret1", "a"); status != 0 {
+		t.Error(status, errs)
+	}
+}
+
+func number(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// serial is where the database in the present directory stands.
+func serial(t *testing.T) deltafile.State {
+	t.Helper()
+	db, err := kdb.Open(t.Context(), "principal.sqlite", kdb.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := db.State(t.Context())
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
