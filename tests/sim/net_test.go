@@ -320,7 +320,6 @@ type conn struct {
 	rdl, wdl   time.Time
 	once       sync.Once
 	closed     chan struct{}
-	broken     bool // a reset has come
 	closedFlag bool
 }
 
