@@ -59,6 +59,8 @@ type role struct {
 	gen   int
 }
 
+func (r *role) isWriter() bool { return strings.HasPrefix(r.name, "writer") }
+
 type krepParts struct {
 	p    *proc
 	feed *feed.Feed
@@ -163,16 +165,6 @@ func (h *host) cutPower() {
 	h.disk.powerCut(h.w)
 	h.log.Debug().Msg("power cut")
 	h.w.after(between(h.w.draw("reboot "+h.name), 50*time.Millisecond, 8*time.Second), "power on "+h.name, h.boot)
-}
-
-// running is the process of a role, nil if there is none.
-func (h *host) running(name string) *proc {
-	for _, r := range h.roles {
-		if r.name == name && r.p != nil && !r.p.gone() {
-			return r.p
-		}
-	}
-	return nil
 }
 
 // proc is one process. What it does to the world goes through do.

@@ -79,13 +79,6 @@ func (o *oracle) database(h *host, now sight) {
 		o.master(was, now)
 		return
 	}
-	if now.loads != was.loads {
-		if !o.suspect[h.parent] {
-			delete(o.suspect, h)
-		} else {
-			o.suspect[h] = true
-		}
-	}
 	if now.at.IsZero() {
 		if !was.at.IsZero() {
 			o.complain("%s: database has lost its state %v", h.name, was.at)
@@ -93,6 +86,9 @@ func (o *oracle) database(h *host, now sight) {
 		return
 	}
 	then, ok := o.history[at(now.at)]
+	if now.loads != was.loads && then.digest == now.digest {
+		delete(o.suspect, h)
+	}
 	switch {
 	case !ok || then.hash != now.at.Hash:
 		o.complain("O2: %s: database is at %v, which the master never was", h.name, now.at)

@@ -96,7 +96,7 @@ const (
 // change still reaches everybody, and that nobody needs a full copy for it.
 func (w *world) rest() {
 	for _, r := range w.hosts[0].roles {
-		if r.main != nil && len(r.name) > 6 && r.name[:6] == "writer" {
+		if r.isWriter() {
 			r.off = true
 		}
 	}
@@ -119,7 +119,7 @@ func (w *world) rest() {
 	}
 	before := w.oracle.sights[w.hosts[0]].at
 	epoch := before.Epoch
-	if !w.run(w.now()+restTime, func() bool { return w.hosts[0].running("writer0") == nil && w.still() }) {
+	if !w.run(w.now()+restTime, w.still) {
 		w.unrest("no rest after one more run")
 		return
 	}
@@ -132,6 +132,11 @@ func (w *world) rest() {
 // databases says yes.
 func (w *world) still() bool {
 	last := w.oracle.sights[w.hosts[0]].at
+	for _, r := range w.hosts[0].roles {
+		if r.isWriter() && r.p != nil {
+			return false
+		}
+	}
 	for _, h := range w.hosts {
 		if !w.oracle.sights[h].at.Same(last) {
 			return false
