@@ -5,6 +5,6 @@
 // the first that refuses ends it. It is a function of the request, the clock and the database:
 // it starts no goroutine, does no I/O and keeps nothing.
 //
-// Constrained delegation needs rules that the database does not hold; requests for it are
-// checked and then refused, as MIT krb5's db2 module does.
+// The rules of constrained delegation are string attributes of the services (proxy.go), which
+// MIT krb5's db2 module does not have.
 package tgs

@@ -4,25 +4,27 @@ import (
 	"krealm/internal/krbcrypto"
 	"krealm/internal/krbmsg"
 	"krealm/kdc/exchange"
+	"krealm/kdc/realm"
 	"krealm/kdc/ticket"
 )
 
 // draft is row 27: what the ticket will say (sections 3.3, 3.4, 5.5 and 5.6).
 func draft(s *state) *exchange.Refusal {
 	h, p := &s.header.Part, &s.part
-	p.CName, p.CRealm = h.CName, h.CRealm
+	subject := s.subject()
+	p.CName, p.CRealm = subject.CName, subject.CRealm
 	if s.self != nil {
 		p.CName, p.CRealm = s.self.user.Name, s.self.user.Realm
 	}
 	if s.option(krbmsg.OptRenew | krbmsg.OptValidate) {
 		p.Flags = h.Flags &^ krbmsg.FlagInvalid
 	} else {
-		p.Flags = ticket.Flags(s.body.Options, nil, s.server, h)
+		p.Flags = ticket.Flags(s.body.Options, s.user(), s.server, h)
 		if s.self != nil && !s.selfForwardable() {
 			p.Flags &^= krbmsg.FlagForwardable
 		}
 	}
-	p.AuthTime = h.AuthTime
+	p.AuthTime = subject.AuthTime
 	if r := s.times(); r != nil {
 		return r
 	}
@@ -33,12 +35,20 @@ func draft(s *state) *exchange.Refusal {
 	return nil
 }
 
+// user is the entry of an impersonated user of this realm. No other client's is looked at.
+func (s *state) user() *realm.Entry {
+	if s.self == nil {
+		return nil
+	}
+	return s.self.entry
+}
+
 // times sets the times of the ticket and the RENEWABLE flag.
 func (s *state) times() *exchange.Refusal {
 	h, p := &s.header.Part, &s.part
 	ask := ticket.Ask{
 		Start: s.now, Till: s.body.Till, RTime: s.body.RTime, Options: s.body.Options,
-		Server: s.server, Settings: &s.r.Settings, Header: h,
+		Client: s.user(), Server: s.server, Settings: &s.r.Settings, Header: h,
 	}
 	switch {
 	case s.option(krbmsg.OptValidate):

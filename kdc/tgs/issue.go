@@ -14,26 +14,26 @@ import (
 
 const statusAuthdata = "HANDLE_AUTHDATA"
 
-// authorize is row 31: authorization data of the request and of the header ticket, a PAC if
-// the header ticket has one, and the indicators.
+// authorize is row 31: authorization data of the request and of the subject ticket, a PAC if
+// that one has it, and the indicators.
 func authorize(s *state) *exchange.Refusal {
 	wanted, refusal := s.requestAuthData()
 	if refusal != nil {
 		return refusal
 	}
-	header := s.header.Part.AuthData
-	if authdata.Has(wanted, krbmsg.ADMandatoryKDC) || authdata.Has(header, krbmsg.ADMandatoryKDC) {
+	subject := s.subject().AuthData
+	if authdata.Has(wanted, krbmsg.ADMandatoryKDC) || authdata.Has(subject, krbmsg.ADMandatoryKDC) {
 		return exchange.Refuse(krbmsg.ErrPolicy, statusAuthdata).Becausef("AD-MANDATORY-FOR-KDC is not understood")
 	}
 	c := authdata.Content{
-		Carried: append(authdata.Filter(wanted), authdata.Filter(header)...),
+		Carried: append(authdata.Filter(wanted), authdata.Filter(subject)...),
 		Service: !s.server.IsTGS() && !s.server.CName.Is("kadmin", "changepw"),
 	}
 	plain := s.server.Has(dumpfmt.AttrNoAuthDataRequired) && s.self == nil
 	if !plain && s.self == nil {
 		c.Indicators = s.indicators
 	}
-	if s.hPAC != nil && !plain && !s.r.DisablePAC && s.part.Flags&krbmsg.FlagAnonymous == 0 {
+	if s.subjectPAC() != nil && !plain && !s.r.DisablePAC && s.part.Flags&krbmsg.FlagAnonymous == 0 {
 		var err error
 		if c.PAC, err = s.pacBuffers(); err != nil {
 			return exchange.Refuse(krbmsg.ErrGeneric, statusAuthdata).Because(err)
@@ -51,14 +51,14 @@ func authorize(s *state) *exchange.Refusal {
 	return nil
 }
 
-// pacBuffers is the content of the new PAC. It is made afresh: from the header's comes only
-// who the client is, which was compared with the ticket.
+// pacBuffers is the content of the new PAC. It is made afresh: from the subject's comes only
+// who the client is, which was compared with the ticket, and who delegated.
 func (s *state) pacBuffers() ([]pac.Buffer, error) {
 	info, err := pac.ClientInfo(s.part.CName, s.part.AuthTime)
 	if err != nil {
 		return nil, err
 	}
-	return []pac.Buffer{{Type: pac.TypeClientInfo, Data: info}}, nil
+	return s.delegationInfo([]pac.Buffer{{Type: pac.TypeClientInfo, Data: info}})
 }
 
 // requestAuthData decrypts the authorization data that the client adds: with the session key,

@@ -14,8 +14,16 @@ import (
 
 // indicators is row 10.
 func indicators(s *state) *exchange.Refusal {
-	s.indicators = authdata.Indicators(&s.header.Part, s.tgt)
+	s.indicators = authdata.Indicators(s.indicatorSource(), s.tgt)
 	return nil
+}
+
+// indicatorSource is subject, where a second ticket may still be missing.
+func (s *state) indicatorSource() *krbmsg.EncTicketPart {
+	if s.second == nil {
+		return &s.header.Part
+	}
+	return s.subject()
 }
 
 // transited is row 11, section 5.7: a realm that issued the header ticket and is not the

@@ -8,6 +8,7 @@ import (
 	"krealm/internal/krbmsg"
 	"krealm/kdc/exchange"
 	"krealm/kdc/lockout"
+	"krealm/kdc/realm"
 )
 
 // impersonation is a request of a service for a ticket to itself in the name of a user
@@ -16,6 +17,7 @@ type impersonation struct {
 	user  exchange.Principal
 	x509  *krbmsg.S4UX509User // nil if only PA-FOR-USER was sent
 	local bool                // the user is of this realm
+	entry *realm.Entry        // if local
 }
 
 // readS4U2Self is row 7. PA-S4U-X509-USER is preferred to PA-FOR-USER.
@@ -109,6 +111,7 @@ func (s *state) checkUser() *exchange.Refusal {
 	case lockout.Locked(s.r, e, s.now):
 		return exchange.Refuse(krbmsg.ErrClientRevoked, "LOCKED_OUT")
 	}
+	s.self.entry = e
 	return nil
 }
 
@@ -144,7 +147,7 @@ func (s *state) checkS4U2Self() *exchange.Refusal {
 // selfForwardable reports whether a ticket for impersonation may be forwardable, and so be
 // evidence for delegation.
 func (s *state) selfForwardable() bool {
-	return s.server.Has(dumpfmt.AttrOKToAuthAsDelegate) || s.server.Attr("allowed_to_delegate_to") == ""
+	return s.server.Has(dumpfmt.AttrOKToAuthAsDelegate) || s.server.Attr(attrDelegateTo) == ""
 }
 
 // selfReply is the padata that confirms the user to the service.

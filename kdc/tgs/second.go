@@ -39,7 +39,8 @@ func openSecond(s *state) *exchange.Refusal {
 		return exchange.Refuse(krbmsg.ErrGeneric, "2ND_TKT_DECRYPT").Because(err)
 	}
 	s.second, s.secondSrv = opened, server
-	_, refusal := s.verifiedPAC(opened, server, "2ND_TKT_PAC")
+	var refusal *exchange.Refusal
+	s.secondPAC, refusal = s.verifiedPAC(opened, server, "2ND_TKT_PAC")
 	return refusal
 }
 
@@ -61,42 +62,4 @@ func userToUser(s *state) *exchange.Refusal {
 		return exchange.Refuse(krbmsg.ErrServerNoMatch, "2ND_TKT_MISMATCH")
 	}
 	return nil
-}
-
-// delegation is rows 18 and 23, section 5.10. A request that asks for no delegation only has
-// its PAC compared with its ticket. One that does is checked in MIT krb5's order and then
-// refused: the database has no delegation rules.
-func delegation(s *state) *exchange.Refusal {
-	bad := func(code int32, status string) *exchange.Refusal { return exchange.Refuse(code, status) }
-	hp := s.hPAC
-	if !s.option(krbmsg.OptCNameInAddlTkt) {
-		if hp == nil || s.self != nil {
-			return nil
-		}
-		if err := matchesPAC(hp, &s.header.Part); err != nil {
-			return bad(krbmsg.ErrBadOption, "HEADER_PAC").Because(err)
-		}
-		return nil
-	}
-	switch {
-	case s.second == nil:
-		return bad(krbmsg.ErrBadOption, "NO_2ND_TKT")
-	case s.second.Part.Flags&krbmsg.FlagForwardable == 0:
-		return bad(krbmsg.ErrBadOption, "EVIDENCE_TKT_NOT_FORWARDABLE")
-	case s.option(modifying | krbmsg.OptEncTktInSkey):
-		return bad(krbmsg.ErrBadOption, "INVALID_S4U2PROXY_OPTIONS")
-	case !s.referral && s.server.IsTGS():
-		return bad(krbmsg.ErrPolicy, "NOT_ALLOWED_TO_DELEGATE")
-	case hp == nil:
-		return bad(krbmsg.ErrTGTRevoked, "S4U2PROXY_NO_HEADER_PAC")
-	}
-	if err := matchesPAC(hp, &s.header.Part); err != nil {
-		return bad(krbmsg.ErrBadOption, "S4U2PROXY_HEADER_PAC").Because(err)
-	}
-	c := s.client()
-	if !s.secondSrv.CName.Equal(c.Name) || !bytes.Equal(s.secondSrv.CRealm, c.Realm) {
-		s.out.Event.Second = s.second.Part.CName.Unparse(s.second.Part.CRealm)
-		return bad(krbmsg.ErrServerNoMatch, "EVIDENCE_TICKET_MISMATCH")
-	}
-	return bad(krbmsg.ErrBadOption, "UNSUPPORTED_S4U2PROXY_REQUEST")
 }

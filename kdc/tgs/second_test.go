@@ -195,31 +195,3 @@ func TestS4U2SelfForwardable(t *testing.T) {
 		}
 	}
 }
-
-// TestS4U2Proxy is section 5.10: checked in order, and then not supported.
-func TestS4U2Proxy(t *testing.T) {
-	proxy := func(fs ...func(w *world)) func(w *world) {
-		return func(w *world) {
-			imp := impersonator(w.t)
-			w.part, w.body = imp.part, imp.body
-			w.ask4("svc128")
-			w.body.Options = krbmsg.OptCNameInAddlTkt
-			withSecond("a256", []string{"service", "impersonator"}, nil)(w)
-			for _, f := range fs {
-				f(w)
-			}
-		}
-	}
-	unforwardable := func(w *world) {
-		c := kdctest.Forge(w.t, w.r, kdctest.Name("A.TEST", "service", "impersonator"), func(p *krbmsg.EncTicketPart) { p.Flags = 0 })
-		w.body.Tickets = []krbmsg.Ticket{c.Ticket}
-	}
-	check(t, []rule{
-		{"no rules in the database", proxy(), 13, "UNSUPPORTED_S4U2PROXY_REQUEST"},
-		{"no evidence", proxy(func(w *world) { w.body.Tickets = nil }), 13, "NO_2ND_TKT"},
-		{"evidence not forwardable", proxy(unforwardable), 13, "EVIDENCE_TKT_NOT_FORWARDABLE"},
-		{"target is a TGS", proxy(func(w *world) { w.ask4("krbtgt", "A.TEST") }), 12, "NOT_ALLOWED_TO_DELEGATE"},
-		{"no PAC", proxy(func(w *world) { w.part = nil }), 20, "S4U2PROXY_NO_HEADER_PAC"},
-		{"evidence for another service", proxy(withSecond("a256", []string{"svc128"}, nil)), 26, "EVIDENCE_TICKET_MISMATCH"},
-	})
-}

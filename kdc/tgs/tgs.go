@@ -42,6 +42,7 @@ type state struct {
 
 	second     *ticket.Opened // the second ticket, or nil
 	secondSrv  *realm.Entry
+	secondPAC  *pac.PAC // nil if it has none
 	indicators []string
 	now        int64
 	part       krbmsg.EncTicketPart
@@ -73,8 +74,9 @@ var steps = []step{
 	{"options and header", headerOptions},      // 12 to 14
 	{"header server", headerServer},            // 15, 16
 	{"user to user", userToUser},               // 17
-	{"delegation", delegation},                 // 18, 23
-	{"server policy", serverPolicy},            // 19 to 24
+	{"delegation", delegation},                 // 18
+	{"server policy", serverPolicy},            // 19 to 22, 24
+	{"delegation rules", delegationRules},      // 23
 	{"required indicators", requireIndicators}, // 26
 	{"flags and times", draft},                 // 27
 	{"transited policy", transitedPolicy},      // 28
@@ -118,6 +120,25 @@ const modifying = krbmsg.OptForwarded | krbmsg.OptProxy | krbmsg.OptRenew | krbm
 // client is the client of the header ticket.
 func (s *state) client() exchange.Principal {
 	return exchange.Principal{Name: s.header.Part.CName, Realm: s.header.Part.CRealm}
+}
+
+// proxied reports whether a service asks for a ticket in the name of the user of its evidence.
+func (s *state) proxied() bool { return s.option(krbmsg.OptCNameInAddlTkt) }
+
+// subject is the ticket that says who the client of the new one is.
+func (s *state) subject() *krbmsg.EncTicketPart {
+	if s.proxied() {
+		return &s.second.Part
+	}
+	return &s.header.Part
+}
+
+// subjectPAC is the PAC of subject, nil if it has none.
+func (s *state) subjectPAC() *pac.PAC {
+	if s.proxied() {
+		return s.secondPAC
+	}
+	return s.hPAC
 }
 
 // refuse turns a refusal into the answer and the log event.
