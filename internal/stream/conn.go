@@ -23,8 +23,11 @@ const (
 	maxFrames = 1 << 48
 )
 
-// DefaultWriteTimeout is how long a Send may take before the peer counts as gone.
-const DefaultWriteTimeout = 30 * time.Second
+// WriteTimeout is how long a peer may take none of what is sent to it before it counts as gone.
+const WriteTimeout = 30 * time.Second
+
+// writePiece is how much is written at a time: a slow link must take that within WriteTimeout.
+const writePiece = 16 << 10
 
 // Conn is an authenticated stream of frames. Send and Receive may be called at the same time,
 // by any number of senders and one receiver. After an error of either it is of no further use
@@ -41,11 +44,11 @@ type Conn struct {
 	send struct {
 		turn chan struct{} // full while somebody sends
 		half
-		timeout time.Duration
 	}
 	recv struct {
 		half
-		r *bufio.Reader
+		r        *bufio.Reader
+		patience time.Duration
 	}
 }
 
@@ -80,7 +83,6 @@ func (h *half) next() ([]byte, error) {
 func newConn(nc net.Conn, r *bufio.Reader, sendKey, recvKey []byte) (*Conn, error) {
 	c := &Conn{nc: nc}
 	c.send.turn = make(chan struct{}, 1)
-	c.send.timeout = DefaultWriteTimeout
 	c.recv.r = r
 	if err := c.send.init(sendKey); err != nil {
 		return nil, err
@@ -103,15 +105,37 @@ func (c *Conn) Expiry() time.Time { return c.expiry }
 // RemoteAddr returns the peer's network address.
 func (c *Conn) RemoteAddr() string { return c.nc.RemoteAddr().String() }
 
-// SetWriteTimeout sets how long each later Send may take; zero: as long as it likes.
-func (c *Conn) SetWriteTimeout(d time.Duration) {
-	c.send.turn <- struct{}{}
-	defer func() { <-c.send.turn }()
-	c.send.timeout = d
+// SetPatience sets how long a later Receive waits for the next octets; zero: as long as it takes.
+// Beyond it Receive fails with os.ErrDeadlineExceeded. A frame that comes slowly is waited for as
+// long as some of it comes. It is for the receiver alone.
+func (c *Conn) SetPatience(d time.Duration) {
+	if c.recv.patience = d; d == 0 {
+		_ = c.nc.SetReadDeadline(time.Time{})
+	}
 }
 
-// SetReadDeadline makes Receive fail with os.ErrDeadlineExceeded after t; zero: never.
-func (c *Conn) SetReadDeadline(t time.Time) error { return c.nc.SetReadDeadline(t) }
+// fill reads all of b, with patience anew for each piece that comes.
+func (c *Conn) fill(b []byte) error {
+	for read := 0; read < len(b); {
+		if c.recv.patience > 0 && c.recv.r.Buffered() == 0 {
+			if err := c.nc.SetReadDeadline(time.Now().Add(c.recv.patience)); err != nil {
+				return fmt.Errorf("receive: %w", err)
+			}
+		}
+		n, err := c.recv.r.Read(b[read:])
+		read += n
+		switch {
+		case err == nil:
+		case err == io.EOF && read > 0:
+			return fmt.Errorf("receive: %w", io.ErrUnexpectedEOF)
+		case err == io.EOF:
+			return err
+		default:
+			return fmt.Errorf("receive: %w", err)
+		}
+	}
+	return nil
+}
 
 // Farewell sends one last frame and makes sure that it, and whatever Send is under way, takes no
 // longer than d. Errors do not matter any more. Close is still to be called.
@@ -148,16 +172,29 @@ func (c *Conn) write(payload []byte) error {
 	frame := binary.BigEndian.AppendUint32(c.send.buf[:0], uint32(len(payload)+frameTag))
 	frame = c.send.aead.Seal(frame, nonce, payload, frame[:frameHeader])
 	c.send.buf = frame
-	if c.send.timeout > 0 && c.ending.Load() == nil {
-		if err := c.nc.SetWriteDeadline(time.Now().Add(c.send.timeout)); err != nil {
+	for len(frame) > 0 {
+		if err := c.writeDeadline(); err != nil {
 			return fmt.Errorf("send: %w", err)
 		}
-		if end := c.ending.Load(); end != nil { // Farewell came in between
-			_ = c.nc.SetWriteDeadline(*end)
+		n, err := c.nc.Write(frame[:min(len(frame), writePiece)])
+		if err != nil {
+			return fmt.Errorf("send: %w", err)
 		}
+		frame = frame[n:]
 	}
-	if _, err := c.nc.Write(frame); err != nil {
-		return fmt.Errorf("send: %w", err)
+	return nil
+}
+
+// writeDeadline gives the next piece its time, unless Farewell has set the end of all writes.
+func (c *Conn) writeDeadline() error {
+	if c.ending.Load() != nil {
+		return nil
+	}
+	if err := c.nc.SetWriteDeadline(time.Now().Add(WriteTimeout)); err != nil {
+		return err
+	}
+	if end := c.ending.Load(); end != nil { // Farewell came in between
+		return c.nc.SetWriteDeadline(*end)
 	}
 	return nil
 }
@@ -179,11 +216,8 @@ func (c *Conn) read() ([]byte, error) {
 		return nil, err
 	}
 	var header [frameHeader]byte
-	if _, err := io.ReadFull(c.recv.r, header[:]); err != nil {
-		if err == io.EOF {
-			return nil, err
-		}
-		return nil, fmt.Errorf("receive: %w", err)
+	if err := c.fill(header[:]); err != nil {
+		return nil, err
 	}
 	n := int(binary.BigEndian.Uint32(header[:]))
 	if n < frameTag || n > MaxPayload+frameTag {
@@ -193,8 +227,10 @@ func (c *Conn) read() ([]byte, error) {
 		c.recv.buf = make([]byte, max(n, 2*cap(c.recv.buf)))
 	}
 	frame := c.recv.buf[:n]
-	if _, err := io.ReadFull(c.recv.r, frame); err != nil {
-		return nil, fmt.Errorf("receive: %w", err)
+	if err := c.fill(frame); err == io.EOF {
+		return nil, fmt.Errorf("receive: %w", io.ErrUnexpectedEOF)
+	} else if err != nil {
+		return nil, err
 	}
 	payload, err := c.recv.aead.Open(frame[:0], nonce, frame, header[:])
 	if err != nil {

@@ -122,7 +122,7 @@ func TestStalledReceiver(t *testing.T) {
 		if err := near.Send([]byte("nobody reads this")); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Error(err)
 		}
-		if d := time.Since(start); d != stream.DefaultWriteTimeout {
+		if d := time.Since(start); d != stream.WriteTimeout {
 			t.Errorf("given up after %v", d)
 		}
 		if err := near.Send(nil); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -130,6 +130,62 @@ func TestStalledReceiver(t *testing.T) {
 		}
 	})
 }
+
+// drip passes on a few octets at a time, every so often.
+type drip struct {
+	net.Conn
+	every time.Duration
+}
+
+func (d drip) Write(b []byte) (int, error) {
+	for i := 0; i < len(b); i += 1000 {
+		<-time.After(d.every)
+		if _, err := d.Conn.Write(b[i:min(i+1000, len(b))]); err != nil {
+			return i, err
+		}
+	}
+	return len(b), nil
+}
+
+// A link that is slow but works: patience is for silence, not for slowness.
+func TestSlowLink(t *testing.T) {
+	for every, good := range map[time.Duration]bool{time.Second: true, 21 * time.Second: false} {
+		synctest.Test(t, func(t *testing.T) {
+			r := streamtest.NewRealm("EXAMPLE.ORG")
+			n, f := net.Pipe()
+			slow := &slowly{Conn: n}
+			var far *stream.Conn
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				var err error
+				if far, err = r.Acceptor(slave, master).Accept(t.Context(), f); err != nil {
+					t.Error(err)
+				}
+			})
+			near, err := stream.Initiate(t.Context(), slow, r.Credentials(master, slave))
+			if err != nil {
+				t.Fatal(err)
+			}
+			wg.Wait()
+			slow.Conn = drip{n, every}
+			wg.Go(func() {
+				if err := near.Send(make([]byte, 200_000)); (err == nil) != good {
+					t.Errorf("send: %v", err)
+				}
+			})
+			far.SetPatience(20 * time.Second)
+			if b, err := far.Receive(); (err == nil && len(b) == 200_000) != good {
+				t.Errorf("every %v: %d octets, %v", every, len(b), err)
+			}
+			_ = far.Close()
+			wg.Wait()
+			_ = n.Close()
+		})
+	}
+}
+
+// slowly is a connection that becomes slow after the handshake.
+type slowly struct{ net.Conn }
 
 func TestServer(t *testing.T) {
 	r := streamtest.NewRealm("EXAMPLE.ORG")

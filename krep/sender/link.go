@@ -77,9 +77,7 @@ func (l *link) sendData(m wire.Message) error {
 }
 
 func (l *link) receive(within time.Duration) (wire.Message, error) {
-	if err := l.conn.SetReadDeadline(time.Now().Add(within)); err != nil {
-		return nil, err
-	}
+	l.conn.SetPatience(within)
 	b, err := l.conn.Receive()
 	if isEOF(err) {
 		return nil, errors.New("slave hung up")

@@ -228,9 +228,7 @@ func (s *session) hangUp(ctx context.Context) {
 func (s *session) send(m wire.Message) error { return s.conn.Send(m.Append(nil)) }
 
 func (s *session) receive(within time.Duration) (wire.Message, error) {
-	if err := s.conn.SetReadDeadline(time.Now().Add(within)); err != nil {
-		return nil, err
-	}
+	s.conn.SetPatience(within)
 	b, err := s.conn.Receive()
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("feeder hung up")

@@ -185,7 +185,7 @@ func (f *feeder) send(m wire.Message) {
 func (f *feeder) next() wire.Message {
 	f.b.t.Helper()
 	for {
-		_ = f.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		f.conn.SetPatience(10 * time.Second)
 		raw, err := f.conn.Receive()
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) {
 			return nil
