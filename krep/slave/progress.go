@@ -64,6 +64,7 @@ type Progress struct {
 	Copied     uint64 // octets of the full copy sent, of CopySize
 	CopySize   uint64
 	hold       uint64 // first serial the slave will not find in the copy, less one
+	unsaid     bool   // all of a copy was sent, and the slave was lost before it said what it has done with it
 
 	BrokenAt  uint64 // the record it cannot apply, 0: none in particular
 	LastError string // of the last stream; emptied when one works
@@ -80,6 +81,7 @@ func (p *Progress) OnDial() { p.State = Connecting }
 // its delta file in a power cut, and is about to append it again. It is foreign once the file
 // has grown to its serial with another hash.
 func (p *Progress) OnHello(h *wire.Hello, v View) (Plan, string) {
+	p.unsaid = false
 	why := p.fullReason(h, v)
 	if why != "" {
 		p.NeedFull, p.FullReason = true, why
@@ -211,6 +213,7 @@ func (p *Progress) OnError(e *wire.Error) {
 // OnLost records the end of a stream or of an attempt, with the reason. What the slave has
 // acknowledged stays known.
 func (p *Progress) OnLost(reason string) {
+	p.leave()
 	if p.State != Broken {
 		p.State = Retrying
 		p.LastError = reason
@@ -219,8 +222,17 @@ func (p *Progress) OnLost(reason string) {
 	p.Failures++
 }
 
+// leave notes whether the slave may have loaded a copy without having been able to say so: it then
+// holds the file behind the copy, for it would need another one otherwise.
+func (p *Progress) leave() {
+	if p.State == Snapshot {
+		p.unsaid = p.CopySize > 0 && p.Copied >= p.CopySize
+	}
+}
+
 // OnBye records the end of a stream that nothing was wrong with.
 func (p *Progress) OnBye() {
+	p.leave()
 	p.State = Retrying
 	p.Sent = p.Spooled
 }
@@ -235,14 +247,16 @@ func (p *Progress) Stranger(epoch uint64) bool {
 
 // OnRelease makes the slave let go of the delta file. What it gets when it comes back depends on
 // what the file then holds.
-func (p *Progress) OnRelease(reason string) { p.NeedFull, p.FullReason = true, reason }
+func (p *Progress) OnRelease(reason string) {
+	p.NeedFull, p.FullReason, p.unsaid = true, reason, false
+}
 
 // Holds returns the serial up to which the slave allows the delta file of the given epoch to be
 // cut. ok is false when it does not mind: it is to get a full copy, which will hold everything
 // that is cut before.
 func (p *Progress) Holds(epoch uint64) (serial uint64, ok bool) {
 	switch {
-	case p.State == Snapshot && p.Epoch == epoch:
+	case (p.State == Snapshot || p.unsaid) && p.Epoch == epoch:
 		return p.hold, true
 	case p.State == Snapshot:
 		return 0, true

@@ -139,6 +139,17 @@ func TestConversations(t *testing.T) {
 	step("loaded", "streaming 22/22/22 holds 22 failures 0")
 	step("sent 25", "streaming 25/22/22 holds 22 failures 0")
 	step("ack 26 22", "retrying 22/22/22 holds - failures 1 foreign")
+	step("dial", "connecting 22/22/22 holds - failures 1 foreign")
+	step("hello 22 22", "connecting 22/22/22 holds - failures 1 foreign")
+	step("want", "full 0/0/0 holds 20 failures 1 foreign")
+	step("lost cut", "retrying 0/0/0 holds - failures 2 cut")
+	step("dial", "connecting 0/0/0 holds - failures 2 cut")
+	step("hello 22 22", "connecting 0/0/0 holds - failures 2 cut")
+	step("want", "full 0/0/0 holds 20 failures 2 cut")
+	step("copy 24", "full 24/0/0 holds 24 failures 2 cut")
+	step("lost cut", "retrying 0/0/0 holds 24 failures 3 cut") // it may have loaded it
+	step("dial", "connecting 0/0/0 holds 24 failures 3 cut")
+	step("empty", "connecting 0/0/0 holds - failures 3 cut")
 }
 
 func TestForeignAck(t *testing.T) {
