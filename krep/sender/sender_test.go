@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -395,11 +396,11 @@ func TestForeignAckForcesCopy(t *testing.T) {
 // that it does not: krep that has just begun knows of nobody where he is.
 func TestReleaseSparesStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var here bool
+		var here atomic.Bool
 		b := newBench(t, nil, nil)
 		last := b.feed.add(20, 100)
 		b.serve = func(e *end) {
-			if here {
+			if here.Load() {
 				follower(func(*bench) deltafile.State { return last })(e)
 			}
 		}
@@ -412,7 +413,7 @@ func TestReleaseSparesStrangers(t *testing.T) {
 		if held, holds := release(); held != 0 || !holds {
 			t.Errorf("a slave that was never heard of holds %d, %v", held, holds)
 		}
-		here = true
+		here.Store(true)
 		<-time.After(10 * time.Second)
 		if held, holds := release(); held != last.Serial || !holds || b.status().State != "streaming" {
 			t.Errorf("a slave that has everything holds %d, %v: %+v", held, holds, b.status())

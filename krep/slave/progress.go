@@ -90,7 +90,7 @@ func (p *Progress) OnHello(h *wire.Hello, v View) (Plan, string) {
 	if h.Point.Serial > v.Last.Serial {
 		return PlanWait, fmt.Sprintf("slave is at %d, ahead of the delta file at %d", h.Point.Serial, v.Last.Serial)
 	}
-	p.State, p.Epoch = Streaming, h.Point.Epoch
+	p.State, p.Epoch, p.hold = Streaming, h.Point.Epoch, 0
 	p.NeedFull, p.FullReason = false, ""
 	p.Sent, p.Spooled, p.Applied = h.Point.Serial, h.Point.Serial, min(h.Applied, h.Point.Serial)
 	return PlanStream, ""
@@ -154,7 +154,7 @@ func (p *Progress) OnCopyDone() error {
 	if p.State != Snapshot || p.CopySize == 0 || p.Copied < p.CopySize {
 		return fmt.Errorf("slave has loaded a full copy that it was not sent: %w", ErrForeign)
 	}
-	p.State = Streaming
+	p.State, p.hold = Streaming, 0
 	p.NeedFull, p.Forced, p.FullReason = false, false, ""
 	p.Spooled, p.Applied = p.Sent, p.Sent
 	p.OnAlive()
@@ -230,8 +230,17 @@ func (p *Progress) leave() {
 	}
 }
 
+// endCopy deals with a full copy whose stream ends before the slave has said that it is loaded. If
+// all of it was sent it may well be, and then the slave needs what follows it: the file is held on.
+func (p *Progress) endCopy() {
+	if p.State == Snapshot && p.CopySize > 0 && p.Copied == p.CopySize && !p.Forced {
+		p.NeedFull = false
+	}
+}
+
 // OnBye records the end of a stream that nothing was wrong with.
 func (p *Progress) OnBye() {
+	p.endCopy()
 	p.leave()
 	p.State = Retrying
 	p.Sent = p.Spooled
@@ -263,7 +272,7 @@ func (p *Progress) Holds(epoch uint64) (serial uint64, ok bool) {
 	case p.NeedFull:
 		return 0, false
 	case p.Epoch == epoch:
-		return p.Spooled, true
+		return max(p.Spooled, p.hold), true
 	default:
 		return 0, true // unknown, or of the past: until it has said where it is
 	}

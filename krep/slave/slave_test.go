@@ -167,6 +167,31 @@ func TestForeignAck(t *testing.T) {
 	}
 }
 
+// A copy that was sent, and whose loading krep did not hear of: the file is held behind it.
+func TestUnheardCopyHoldsTheFile(t *testing.T) {
+	var p Progress
+	p.OnHello(hello(wire.Point{}, 0), view)
+	p.OnCopyWanted(view.Last)
+	p.OnCopyBegin(at(22), 100)
+	p.OnCopied(60)
+	half := p
+	half.OnLost("cut")
+	if s, ok := half.Holds(epoch); ok {
+		t.Errorf("half a copy holds %d", s)
+	}
+	p.OnCopied(40)
+	p.OnLost("cut")
+	if s, ok := p.Holds(epoch); !ok || s != 22 {
+		t.Errorf("holds %d, %v", s, ok)
+	}
+	if plan, why := p.OnHello(hello(at(22), 22), View{Base: at(22), Last: at(30)}); plan != PlanStream {
+		t.Errorf("plan %d: %s", plan, why)
+	}
+	if s, ok := p.Holds(epoch); !ok || s != 22 {
+		t.Errorf("then holds %d, %v", s, ok)
+	}
+}
+
 // A slave that krep took for one in need, and that turns out to have what it needs: the copy was
 // loaded when the stream was lost before it said so.
 func TestNeedIsDecidedAnew(t *testing.T) {
