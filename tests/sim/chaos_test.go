@@ -168,6 +168,7 @@ func (w *world) relist(h *host, x uint64, length time.Duration) {
 	}
 	i := int(x % uint64(len(h.listed)))
 	s := h.listed[i]
+	w.oracle.excuse(s) // the cut that is under way now does not know that it comes back
 	h.list(slices.Delete(slices.Clone(h.listed), i, i+1))
 	w.after(length, "list "+s.name, func() {
 		if !slices.Contains(h.listed, s) {

@@ -86,7 +86,7 @@ func (o *oracle) database(h *host, now sight) {
 		return
 	}
 	then, ok := o.history[at(now.at)]
-	if now.loads != was.loads && then.digest == now.digest {
+	if now.loads != was.loads && then.digest == now.digest && !o.suspect[h.parent] {
 		delete(o.suspect, h)
 	}
 	switch {

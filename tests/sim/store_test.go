@@ -61,8 +61,11 @@ type edit struct {
 	pad   int // octets more
 }
 
+// full is the name with its realm.
+func (e edit) full() string { return e.name + "@" + realmName }
+
 func (e edit) principal() *dumpfmt.Principal {
-	p := &dumpfmt.Principal{Name: e.name + "@" + realmName, MaxLife: int32(e.value)}
+	p := &dumpfmt.Principal{Name: e.full(), MaxLife: int32(e.value)}
 	if e.pad > 0 {
 		p.SetTL(0x7001, bytes.Repeat([]byte{0x5a}, e.pad))
 	}
@@ -72,7 +75,7 @@ func (e edit) principal() *dumpfmt.Principal {
 func (e edit) line() []byte {
 	var rec dumpfmt.Record = e.principal()
 	if e.value == 0 {
-		rec = &dumpfmt.DeletePrincipal{Name: e.name + "@" + realmName}
+		rec = &dumpfmt.DeletePrincipal{Name: e.full()}
 	}
 	return must(rec.AppendLine(nil, dumpfmt.Current))
 }
@@ -159,7 +162,8 @@ func (s *store) tamper(name string) {
 	if s.content[name] != "" {
 		s.put(name, "")
 	} else {
-		s.put(name, string(edit{name: "tampered", value: 1}.line()))
+		e := edit{name: "tampered", value: 1}
+		s.put(e.full(), string(e.line()))
 	}
 }
 
@@ -265,7 +269,7 @@ func (d *handle) Update(ctx context.Context, edits []edit) (deltafile.State, err
 	err := d.commit("commit", func() error {
 		var lines []byte
 		for _, e := range edits {
-			if line := e.line(); e.value != 0 || d.s.content[e.name+"@"+realmName] != "" {
+			if line := e.line(); e.value != 0 || d.s.content[e.full()] != "" {
 				lines = append(lines, line...)
 			}
 		}
@@ -292,7 +296,7 @@ func (d *handle) Reload(ctx context.Context, edits []edit) (deltafile.State, err
 			d.s.put(name, "")
 		}
 		for _, e := range edits {
-			d.s.put(e.name+"@"+realmName, string(e.line()))
+			d.s.put(e.full(), string(e.line()))
 		}
 		d.s.restart(deltafile.Initial(realmName, d.p.w.newEpoch(), time.Now()))
 		st = d.s.at
