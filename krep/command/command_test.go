@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -122,7 +123,7 @@ func TestRefusesToStart(t *testing.T) {
 }
 
 // daemonOf starts the daemon of a host in this process.
-func daemonOf(t *testing.T) (*krep, func() error) {
+func daemonOf(t *testing.T, hup <-chan os.Signal) (*krep, func() error) {
 	t.Helper()
 	f := newFlags("krep", io.Discard, true)
 	if err := f.Parse(nil); err != nil {
@@ -143,7 +144,7 @@ func daemonOf(t *testing.T) (*krep, func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, out := io.Pipe()
 	done := make(chan error, 1)
-	go func() { done <- k.run(ctx, list, nil, out) }()
+	go func() { done <- k.run(ctx, list, hup, out) }()
 	line := make([]byte, 100)
 	n, err := ready.Read(line)
 	if err != nil || string(line[:n]) != "krep: starting...\n" {
@@ -159,7 +160,8 @@ func TestStatusAndCommands(t *testing.T) {
 	if code, _, errs := run("status"); code != exitNoAnswer || !strings.Contains(errs, "no answer from the daemon") {
 		t.Errorf("without a daemon: %d, %s", code, errs)
 	}
-	_, stop := daemonOf(t)
+	hup := make(chan os.Signal)
+	_, stop := daemonOf(t, hup)
 	code, out, errs := run("status")
 	if code != exitLagging || !strings.Contains(out, "realm EXAMPLE.ORG   epoch - (no delta file yet)") || !strings.Contains(out, "kdc2.example.org  retrying") {
 		t.Errorf("%d: %s%s", code, out, errs)
@@ -201,6 +203,35 @@ func TestStatusAndCommands(t *testing.T) {
 	await(t, func() bool { return names() == "kdc2.example.org kdc3.example.org" })
 	if err := os.WriteFile(dir+"/slaves", []byte("kdc2.example.org\n::: what\n"), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	for range 2 { // when the second is taken the first is dealt with
+		hup <- syscall.SIGHUP
+	}
+	if got := names(); got != "kdc2.example.org kdc3.example.org" {
+		t.Errorf("after a list that is not understood: %s", got)
+	}
+	if err := os.Remove(dir + "/slaves"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		hup <- syscall.SIGHUP
+	}
+	if got := names(); got != "kdc2.example.org kdc3.example.org" {
+		t.Errorf("after the list has gone: %s", got)
+	}
+	if err := os.WriteFile(dir+"/slaves", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	settle := time.NewTimer(listSettles + 200*time.Millisecond)
+	<-settle.C
+	if got := names(); got != "kdc2.example.org kdc3.example.org" {
+		t.Errorf("after the list was emptied: %s", got)
+	}
+	for range 2 {
+		hup <- syscall.SIGHUP
+	}
+	if got := names(); got != "" {
+		t.Errorf("after the list was emptied and SIGHUP: %s", got)
 	}
 	if err := stop(); err != nil {
 		t.Error(err)
@@ -273,9 +304,13 @@ kdc6.example.org  broken     46000  46000    45877    2336       2h0m   record 4
 		for _, s := range tt.states {
 			st.Slaves = append(st.Slaves, slaveStatus{Status: sender.Status{State: s}})
 		}
-		if code := exitStatus(st); code != tt.code {
+		if code := exitStatus(st, time.Minute); code != tt.code {
 			t.Errorf("%v: %d, want %d", tt.states, code, tt.code)
 		}
+	}
+	late := status{Now: now, Slaves: []slaveStatus{{Status: sender.Status{State: "streaming", Behind: 1}, BehindSince: &since}}}
+	if a, b := exitStatus(late, time.Minute), exitStatus(late, time.Hour); a != exitLagging || b != exitStreaming {
+		t.Errorf("behind for six minutes: %d, %d", a, b)
 	}
 }
 

@@ -180,8 +180,10 @@ func (k *krep) run(ctx context.Context, list []slavelist.Slave, hup <-chan os.Si
 	return err
 }
 
-// watchList reads the slave list again when it has changed and when SIGHUP says so. A list that
-// is not understood changes nothing.
+// watchList reads the slave list again when SIGHUP says so, and when it has changed and then been
+// left alone for a moment: whoever writes it in place has it empty for a while. A list that is not
+// understood changes nothing, and one that has become empty is believed only on SIGHUP: without
+// slaves the delta file is dropped.
 func (k *krep) watchList(ctx context.Context, hup <-chan os.Signal) error {
 	w, err := deltafile.WatchDir(filepath.Dir(k.s.slaves))
 	if err != nil {
@@ -190,33 +192,51 @@ func (k *krep) watchList(ctx context.Context, hup <-chan os.Signal) error {
 	defer func() { _ = w.Close() }()
 	poll := time.NewTicker(listPoll)
 	defer poll.Stop()
-	seen := stampOf(k.s.slaves)
+	settled := time.NewTimer(0)
+	defer settled.Stop()
+	taken := stampOf(k.s.slaves)
+	seen := taken
 	for {
-		asked := false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-hup:
-			asked = true
+			taken = stampOf(k.s.slaves)
+			k.readList(true)
+			continue
+		case <-settled.C:
+			if now := stampOf(k.s.slaves); now == seen && now != taken {
+				taken = now
+				k.readList(false)
+			}
 		case <-w.C():
 		case <-poll.C:
 		}
-		now := stampOf(k.s.slaves)
-		if now == seen && !asked {
-			continue
+		if now := stampOf(k.s.slaves); now != taken && now != seen {
+			seen = now
+			settled.Reset(listSettles)
 		}
-		seen = now
-		list, err := k.s.loadSlaves()
-		if err != nil {
-			k.log.Error().Err(err).Msg("slave list not understood, the old one stays")
-			continue
-		}
+	}
+}
+
+// readList takes up what the slave list says now.
+func (k *krep) readList(asked bool) {
+	list, err := k.s.loadSlaves()
+	switch {
+	case err != nil:
+		k.log.Error().Err(err).Msg("slave list not understood, the old one stays")
+	case len(list) == 0 && !asked && len(k.set.Status()) > 0:
+		k.log.Warn().Msg("slave list is empty, the old one stays: send SIGHUP if that is meant")
+	default:
 		k.log.Info().Int("slaves", len(list)).Msg("slave list read")
 		k.set.Update(list)
 	}
 }
 
-const listPoll = 5 * time.Second
+const (
+	listPoll    = 5 * time.Second
+	listSettles = time.Second // without a change before a changed list is read
+)
 
 // fileStamp tells one state of a file from another.
 type fileStamp struct {

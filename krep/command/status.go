@@ -19,7 +19,7 @@ import (
 // Exit statuses of krep status.
 const (
 	exitStreaming = 0 // all are streaming or catching up
-	exitLagging   = 1 // some are retrying
+	exitLagging   = 1 // some are retrying, paused, waiting to be called, or behind for long
 	exitBroken    = 2 // some are broken
 	exitNoAnswer  = 3 // the daemon does not answer
 )
@@ -118,6 +118,7 @@ func (f *flags) socket() (string, error) {
 func statusCommand(args []string, stdout, stderr io.Writer) int {
 	f := newFlags("krep status", stderr, false)
 	asJSON := f.Bool("json", false, "print JSON")
+	lag := f.Duration("lag", defaultLag, "how long a slave may be behind before the exit status is 1")
 	if err := f.Parse(args); err != nil || f.NArg() > 0 {
 		return daemon.ExitUsage
 	}
@@ -140,16 +141,22 @@ func statusCommand(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, err)
 	}
-	return exitStatus(st)
+	return exitStatus(st, *lag)
 }
 
-func exitStatus(st status) int {
+// defaultLag is more than any change takes that is on its way.
+const defaultLag = time.Minute
+
+func exitStatus(st status, lag time.Duration) int {
 	code := exitStreaming
 	for _, s := range st.Slaves {
 		switch s.State {
 		case "broken":
 			return exitBroken
-		case "retrying", "paused":
+		case "retrying", "paused", "waiting":
+			code = exitLagging
+		}
+		if s.BehindSince != nil && st.Now.Sub(*s.BehindSince) > lag {
 			code = exitLagging
 		}
 	}
