@@ -44,7 +44,7 @@ func (l *JSONLog) Exchange(ev *exchange.Event) {
 		e.Str("second_client", clip(ev.Second))
 	}
 	if ev.Delegate != "" {
-		e.Str("s4u_client", clip(ev.Delegate))
+		e.Str("s4u_client", clip(ev.Delegate)).Bool("s4u_proxy", ev.Proxy)
 	}
 	if len(ev.Notes) > 0 {
 		e.Strs("notes", ev.Notes)
