@@ -78,14 +78,24 @@ func parseHeader(line []byte) (Version, error) {
 	return Version(digit[0] - '0'), nil
 }
 
+// ipropForms are how an iprop header begins. MIT's kadmind does not write the second, and its
+// loader takes it for the first.
+var ipropForms = []struct {
+	prefix  string
+	version Version
+}{{"iprop ", Iprop}, {"ipropx 0 ", Iprop}, {"ipropx 1 ", Ipropx}}
+
 // parseIpropHeader reads the first line of an iprop dump, without its LF. Like everything
 // here it takes only what MIT writes: single blanks and minimal decimals.
 func parseIpropHeader(line []byte) (Version, IpropHeader, error) {
-	v := Iprop
-	rest, ok := bytes.CutPrefix(line, []byte("iprop "))
-	if !ok {
-		v = Ipropx
-		rest, ok = bytes.CutPrefix(line, []byte("ipropx 1 "))
+	var v Version
+	var rest []byte
+	ok := false
+	for _, form := range ipropForms {
+		if rest, ok = bytes.CutPrefix(line, []byte(form.prefix)); ok {
+			v = form.version
+			break
+		}
 	}
 	words := bytes.Split(rest, []byte(" "))
 	if !ok || len(words) != 3 {

@@ -38,14 +38,18 @@ func sniff(in *bufio.Reader, a loadArgs) (dumpForm, error) {
 	if i := bytes.IndexByte(head, '\n'); i >= 0 {
 		head = head[:i+1]
 	}
-	r, err := dumpfmt.NewReader(bytes.NewReader(head))
+	read := dumpfmt.NewReader
+	if a.iprop {
+		read = dumpfmt.NewIpropReader
+	}
+	r, err := read(bytes.NewReader(head))
 	if err == nil && (a.version == 0 || r.Version() == a.version) {
 		if r.Version() == dumpfmt.Version5 && heimdalWrote(in) {
 			return formHeimdalMIT, nil
 		}
 		return formMIT, nil
 	}
-	if err != nil && a.version == 0 {
+	if err != nil && a.version == 0 && !a.iprop {
 		head, _ = in.Peek(dumpHead)
 		line, _, _ := bytes.Cut(head, []byte("\n"))
 		if forms.Looks(line) {

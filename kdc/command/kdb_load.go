@@ -20,6 +20,7 @@ import (
 // loadArgs are the arguments of load.
 type loadArgs struct {
 	version dumpfmt.Version // the only one accepted; 0: any
+	iprop   bool            // a full copy of MIT's iprop, of either form if version is 0
 	verbose bool
 	update  bool
 	force   bool // whatever is lost
@@ -37,6 +38,9 @@ func parseLoad(u *kdbUtil, args []string) (loadArgs, error) {
 		switch {
 		case ok:
 			a.version = version
+			a.iprop = version == dumpfmt.Iprop || version == dumpfmt.Ipropx
+		case opt == "-i":
+			a.version, a.iprop = 0, true
 		case opt == "-verbose":
 			a.verbose = true
 		case opt == "-update":
@@ -51,14 +55,11 @@ func parseLoad(u *kdbUtil, args []string) (loadArgs, error) {
 		case opt == "-ov":
 			u.errorf("OV dump format not supported\n")
 			return a, errSilent
-		case opt == "-i":
-			u.errorf("Iprop not enabled\n")
-			return a, errSilent
 		default:
 			return a, errUsage
 		}
 	}
-	if len(args) != 1 {
+	if len(args) != 1 || a.iprop && a.update {
 		return a, errUsage
 	}
 	a.file = args[0]
@@ -170,7 +171,7 @@ func (u *kdbUtil) loadInto(ctx context.Context, db *kdb.DB, in io.Reader, form d
 		defer names.w.Flush()
 		in = io.TeeReader(in, names)
 	}
-	o := kdb.LoadOptions{Update: a.update, Progress: p.set, DryRun: a.dryRun, Master: u.realm.MasterPrincipal,
+	o := kdb.LoadOptions{Update: a.update, Iprop: a.iprop, Progress: p.set, DryRun: a.dryRun, Master: u.realm.MasterPrincipal,
 		Review: func(r *kdb.Review) error { return u.review(a, r) }}
 	var t tally
 	if a.dryRun {
@@ -180,6 +181,9 @@ func (u *kdbUtil) loadInto(ctx context.Context, db *kdb.DB, in io.Reader, form d
 		}
 	}
 	res, err := db.Load(ctx, in, o)
+	if err == nil && a.iprop && (a.verbose || a.dryRun) {
+		u.printf("%s was made at serial %d of MIT's update log; ours begins a new epoch\n", a.file, res.Iprop.Serial)
+	}
 	if err == nil && a.dryRun {
 		t.gone = nil
 		u.printf("%d principals and %d policies in %s; %v\n", res.Principals, res.Policies, a.file, &t)

@@ -25,6 +25,9 @@ not in MIT's:
 	load -force
 	         load a dump that leaves less than half of the principals, or that
 	         changes the master key: otherwise it is refused
+	dump -i0, -i1; load -i, -i0, -i1
+	         MIT's iprop and ipropx forms, enabled or not: no lockout fields,
+	         and a load leaves those of entries that exist as they are
 	load [-heimdal_mkey file] heimdal-dump
 	         take a dump of Heimdal's kadmin into a realm that exists; file has
 	         Heimdal's master key (m-key), where it has sealed the keys

@@ -16,14 +16,22 @@ import (
 // as long as r takes to be read.
 //
 // A full load begins a new epoch. With o.Update the epoch goes on, with a changeset for each
-// record that makes a difference. In both, lockout fields are taken from the file. ErrReplica
+// record that makes a difference. In both, lockout fields are taken from the file, with o.Iprop
+// only those of entries that are new. ErrReplica
 // on a slave's database, which takes its content from a master only.
 func (db *DB) Load(ctx context.Context, r io.Reader, o LoadOptions) (LoadResult, error) {
-	in, err := dumpfmt.NewReader(r)
+	if o.Update && o.Iprop {
+		return LoadResult{}, errors.New("kdb: load: an iprop dump is a full copy, it does not merge")
+	}
+	read := dumpfmt.NewReader
+	if o.Iprop {
+		read = dumpfmt.NewIpropReader
+	}
+	in, err := read(r)
 	if err != nil {
 		return LoadResult{}, fmt.Errorf("kdb: load: %w", err)
 	}
-	var res LoadResult
+	res := LoadResult{Iprop: in.Iprop()}
 	st, err := db.write(ctx, func(c *conn, st *state) (err error) {
 		if st.replica {
 			return fmt.Errorf("kdb: %s: %w", db.path, ErrReplica)
@@ -33,7 +41,7 @@ func (db *DB) Load(ctx context.Context, r io.Reader, o LoadOptions) (LoadResult,
 			err = db.loadUpdate(ctx, c, st, in, &o, &res)
 		} else {
 			b := &bulk{c: c, progress: o.Progress, master: o.Master}
-			err = b.replace(ctx, st, in, false, &o, &res)
+			err = b.replace(ctx, st, in, o.Iprop, &o, &res)
 			if err == nil && !o.DryRun {
 				err = db.startEpoch(c, st)
 			}

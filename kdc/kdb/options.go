@@ -109,6 +109,9 @@ type LoadOptions struct {
 	// Update keeps the entries the file does not name and makes one changeset per record.
 	// Otherwise the file replaces everything and a new epoch begins.
 	Update bool
+	// Iprop takes a full copy as MIT's kpropd receives it: the header is that of iprop or ipropx,
+	// and entries that exist keep their lockout fields. It does not go with Update.
+	Iprop bool
 	// Progress, if not nil, is called now and then with the number of records read so far.
 	Progress func(n int)
 	// DryRun does everything but the commit: the database stays as it is. The write lock is held
@@ -129,4 +132,7 @@ type LoadResult struct {
 	State      deltafile.State // after the load
 	Principals int             // records in the file
 	Policies   int             // records in the file
+	// Iprop is the position in MIT's update log that the file was made at, with
+	// LoadOptions.Iprop. Our own serials have nothing to do with it.
+	Iprop dumpfmt.IpropHeader
 }
