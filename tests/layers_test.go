@@ -23,11 +23,11 @@ var layers = []struct {
 	stacked  bool
 	packages []string
 }{
-	{"house", true, []string{"tests", "tests/interop", "tests/scenario", "tests/demo", "tests/bench", "tests/sim", "tests/testrealm",
+	{"house", true, []string{"tests", "tests/interop", "tests/scenario", "tests/demo", "tests/bench", "tests/sim", "tests/crash", "tests/netns", "tests/namespace", "tests/testrealm",
 		"tests/largerealm/gen", "tests/largerealm", "tests/kdctest", "tests/kdcfixture"}},
 	{"main", false, []string{"krep", "krepd", "kdc"}},
 	{"command", false, []string{"krep/command", "krepd/command", "kdc/command"}},
-	{"services", false, []string{"krep/sender", "krep/feed", "krep/delta", "krep/dumpcmd", "krep/delta", "krepd/receiver", "krepd/apply",
+	{"services", false, []string{"krep/sender", "krep/feed", "krep/verify", "krep/delta", "krep/dumpcmd", "krep/delta", "krepd/receiver", "krepd/apply",
 		"kdc/as", "kdc/tgs", "kdc/serve", "kdc/tabdump", "kdc/verify", "internal/admin"}},
 	{"stores", true, []string{"krepd/spool", "kdc/lockout", "kdc/authdata", "kdc/preauth", "kdc/fast", "kdc/pac",
 		"kdc/transit", "kdc/ticket", "kdc/realm", "kdc/exchange", "kdc/kdb", "kdc/heimdal", "kdc/mkey", "internal/control", "internal/daemon",

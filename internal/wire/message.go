@@ -30,10 +30,13 @@ const (
 	KindHeartbeat
 	KindError
 	KindBye
+	KindInspect
+	KindListing
+	KindSums
 )
 
 var kindNames = [...]string{"", "hello", "records", "ack", "snapshot begin", "snapshot chunk",
-	"snapshot end", "heartbeat", "error", "bye"}
+	"snapshot end", "heartbeat", "error", "bye", "inspect", "listing", "sums"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && k > 0 {
@@ -88,6 +91,12 @@ func Parse(b []byte) (Message, error) {
 		m = new(Error)
 	case KindBye:
 		m = new(Bye)
+	case KindInspect:
+		m = new(Inspect)
+	case KindListing:
+		m = new(Listing)
+	case KindSums:
+		m = new(Sums)
 	default:
 		return nil, fmt.Errorf("%w: %d", ErrKind, b[0])
 	}

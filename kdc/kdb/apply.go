@@ -62,13 +62,19 @@ func (db *DB) applyOne(c *conn, st *state, cs *deltafile.Changeset) error {
 		return fmt.Errorf("%d bytes behind the changeset", len(cs.Raw)-n)
 	}
 	for rest := checked.Lines; len(rest) > 0; {
-		i := bytes.IndexByte(rest, '\n') + 1
-		if err := applyLine(c, st, rest[:i:i]); err != nil {
+		line, after := cutLine(rest)
+		if err := applyLine(c, st, line); err != nil {
 			return err
 		}
-		rest = rest[i:]
+		rest = after
 	}
 	return db.record(c, st, checked)
+}
+
+// cutLine takes the first line, with its end, off the body of a changeset.
+func cutLine(body []byte) (line, rest []byte) {
+	i := bytes.IndexByte(body, '\n') + 1
+	return body[:i:i], body[i:]
 }
 
 // sameAsApplied accepts a changeset of a serial that was applied before if it is the same one. What

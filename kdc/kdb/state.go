@@ -108,17 +108,19 @@ func (s *sum) digest() (d Digest) {
 }
 
 // add counts a row's line in.
-func (s *sum) add(line []byte) {
-	h := Digest(sha256.Sum256(line)).sum()
+func (s *sum) add(line []byte) { s.plus(Digest(sha256.Sum256(line)).sum()) }
+
+// sub takes a row's line out.
+func (s *sum) sub(line []byte) { s.minus(Digest(sha256.Sum256(line)).sum()) }
+
+func (s *sum) plus(h sum) {
 	var carry uint64
 	for i := range s {
 		s[i], carry = bits.Add64(s[i], h[i], carry)
 	}
 }
 
-// sub takes a row's line out.
-func (s *sum) sub(line []byte) {
-	h := Digest(sha256.Sum256(line)).sum()
+func (s *sum) minus(h sum) {
 	var borrow uint64
 	for i := range s {
 		s[i], borrow = bits.Sub64(s[i], h[i], borrow)

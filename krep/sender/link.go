@@ -1,9 +1,11 @@
 package sender
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,6 +29,9 @@ type link struct {
 	copied   bool          // a full copy was sent in this stream,
 	oldEpoch uint64        // when this was the epoch of the delta file
 	inflight flight
+
+	askedMu sync.Mutex
+	asked   []*question
 }
 
 func newLink(s *Sender, conn *stream.Conn) *link {
@@ -43,6 +48,7 @@ func (l *link) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(inner, func() { l.hangUp(ctx) })
 	defer stop()
+	defer l.loseQuestions()
 	g.Go(l.read)
 	g.Go(func() error {
 		if plan == slave.PlanFull {
@@ -181,6 +187,11 @@ func (l *link) read() error {
 			}
 		case *wire.Heartbeat:
 			l.s.heartbeat(m)
+		case *wire.Listing:
+			m.Data = bytes.Clone(m.Data) // the next message overwrites it
+			l.answer(m.ID, m)
+		case *wire.Sums:
+			l.answer(m.ID, m)
 		case *wire.Error:
 			return l.slaveError(m)
 		case *wire.Bye:
@@ -275,6 +286,10 @@ func (l *link) stream(ctx context.Context) error {
 		case <-l.acks:
 		case <-beat.C:
 			if err := l.beat(ctx); err != nil {
+				return err
+			}
+		case q := <-l.s.ask:
+			if err := l.sendQuestion(q); err != nil {
 				return err
 			}
 		case <-expiry.C:

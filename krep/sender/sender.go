@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -35,6 +36,9 @@ type Sender struct {
 	callers chan *caller  // a stream that the slave has opened
 	ring    chan struct{} // there may be a new one
 
+	ask       chan *question // to be put to the slave
+	questions atomic.Uint64  // put so far
+
 	mu     sync.Mutex
 	p      slave.Progress
 	since  time.Time // of the present state
@@ -48,7 +52,7 @@ type Sender struct {
 func newSender(o *Options, entry slavelist.Slave, copies chan struct{}) *Sender {
 	now := time.Now()
 	return &Sender{o: o, entry: entry, copies: copies, listed: now, since: now, again: make(chan struct{}, 1),
-		callers: make(chan *caller, 1), ring: make(chan struct{}, 1),
+		callers: make(chan *caller, 1), ring: make(chan struct{}, 1), ask: make(chan *question),
 		log: o.Log.With().Str("slave", entry.Name()).Logger()}
 }
 

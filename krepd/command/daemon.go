@@ -131,7 +131,7 @@ func newKrepd(ctx context.Context, s *settings, log zerolog.Logger) (_ *krepd, e
 		return nil, err
 	}
 	d.applier = apply.New(d.db, d.spool, log)
-	d.receiver = receiver.New(receiver.Options{Realm: s.realm.Name, Spool: d.spool,
+	d.receiver = receiver.New(receiver.Options{Realm: s.realm.Name, Spool: d.spool, Inspector: d.db,
 		Applier: standing{d.applier, d.db}, Log: log})
 	d.server = &stream.Server{Handle: d.receiver.Handle, Log: log, Acceptor: &stream.Acceptor{
 		Keys:  ownKeys{kt, s.isOwn},

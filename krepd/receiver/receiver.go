@@ -71,6 +71,7 @@ type Options struct {
 	Log       zerolog.Logger
 	Heartbeat time.Duration // 0: DefaultHeartbeat
 	FS        deltafile.FS  // for full copies; for tests, nil: the real one
+	Inspector Inspector     // nil: the content cannot be asked for
 }
 
 // Receiver takes streams, one at a time.
@@ -126,7 +127,7 @@ func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := &session{r: r, o: &r.o, conn: c, cancel: cancel, done: make(chan struct{}),
-		acking: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
+		acking: make(chan struct{}, 1), dirty: make(chan struct{}, 1), asked: make(chan *wire.Inspect, 1),
 		log:    r.o.Log.With().Str("feeder", c.Peer()).Str("peer", c.RemoteAddr()).Logger(),
 		feeder: Feeder{Principal: c.Peer(), Addr: c.RemoteAddr(), Since: time.Now()}}
 	defer close(s.done)
@@ -188,6 +189,7 @@ type session struct {
 	pending []byte        // the beginning of a changeset
 	ending  bool          // pending holds at least the beginning of an end line
 	at      deltafile.State
+	asked   chan *wire.Inspect
 }
 
 func (s *session) run(ctx context.Context) error {
@@ -205,6 +207,7 @@ func (s *session) run(ctx context.Context) error {
 	defer stopInner()
 	g.Go(func() error { return s.read(inner) })
 	g.Go(func() error { return s.answer(inner) })
+	g.Go(func() error { return s.inspect(inner) })
 	return s.reason(ctx, g.Wait())
 }
 
@@ -313,6 +316,8 @@ func (s *session) read(ctx context.Context) error {
 			if m.HasDigest {
 				s.o.Applier.Expect(deltafile.Epoch(m.Epoch), m.Serial, m.Digest)
 			}
+		case *wire.Inspect:
+			s.ask(m)
 		case *wire.SnapshotBegin:
 			err = s.fullCopy(m)
 		case *wire.Error:

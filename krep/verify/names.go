@@ -1,0 +1,40 @@
+package verify
+
+import (
+	"cmp"
+	"slices"
+
+	"krealm/dumpfmt"
+)
+
+// note adds what differs between two listings to a report, in order.
+func note(out *Slave, ours, theirs map[named]hash) {
+	for k, h := range ours {
+		t, ok := theirs[k]
+		switch {
+		case !ok:
+			out.Names = append(out.Names, entry(k, "missing"))
+		case t != h:
+			out.Names = append(out.Names, entry(k, "differs"))
+		}
+	}
+	for k := range theirs {
+		if _, ok := ours[k]; !ok {
+			out.Names = append(out.Names, entry(k, "extra"))
+		}
+	}
+	slices.SortFunc(out.Names, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	if len(out.Names) > MaxNames {
+		out.Names, out.More = out.Names[:MaxNames:MaxNames], true
+	}
+}
+
+func entry(k named, how string) Entry {
+	kind := "principal"
+	if k.kind == dumpfmt.KindPolicy {
+		kind = "policy"
+	}
+	return Entry{Kind: kind, Name: k.name, How: how}
+}
