@@ -7,6 +7,8 @@ DESTDIR     ?=
 FUZZTIME    ?= 20s
 BENCHTIME   ?= 1s
 SIZES       ?= 200000
+DURATION    ?= 5m
+SEED        ?= 0
 PKG         ?= ./...
 ONCE        ?=
 KEEP        ?=
@@ -14,13 +16,13 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK ?= golang.org/x/vuln/cmd/govulncheck@v1.1.4
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz lint vuln bench install deps clean
+.PHONY: help build run test race fuzz lint vuln bench install deps clean crash netns
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  Settings: ONCE=1 (run: end after the show), KEEP=1 (run: keep its directory), PKG=./kdc/... (test, race),'
-	@echo '  FUZZTIME=20s, BENCHTIME=1s, SIZES=200000,1000000 (bench), PREFIX=/usr/local, DESTDIR='
+	@echo '  FUZZTIME=20s, BENCHTIME=1s, SIZES=200000,1000000 (bench), DURATION=5m, SEED=n (crash), PREFIX=/usr/local, DESTDIR='
 
 build: ## build bin/kdc, bin/krep, bin/krepd
 	$(GO) build -trimpath -o bin/ ./kdc ./krep ./krepd
@@ -43,6 +45,15 @@ race: ## all tests under the race detector
 
 fuzz: ## every fuzz target for FUZZTIME
 	@tests/fuzz.sh $(FUZZTIME)
+
+crash: ## kill -9, bad networks, full disk, clock steps on a master and three slaves for DURATION (SEED=n)
+	@tests/deps.sh client
+	$(GO) test ./tests/crash -run TestCrash -count=1 -v -timeout 0 -crash.duration=$(DURATION) -crash.seed=$(SEED)
+
+netns: ## replication between network namespaces, with cables pulled; as root, or with user namespaces
+	@tests/deps.sh netns
+	$(GO) vet -tags netns ./tests/netns
+	$(GO) test -tags netns ./tests/netns -count=1 -v
 
 lint: vuln ## gofmt, go vet, staticcheck, govulncheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# deps.sh client|all: sees to it that the stock MIT programs are installed.
+# deps.sh client|all|netns: sees to it that the stock MIT programs are installed.
 #
 #   client  kinit, kvno and their kin (krb5-user)
-#   all     also krb5kdc, kdb5_util, kadmin.local, kpropd, as judges for the tests
+#   all     also krb5kdc, kdb5_util, kadmin.local, kpropd, as judges for the tests, curl and a JDK; and, unpacked
+#           into tests/out/peers only, Heimdal's client and Apache with mod_auth_gssapi
 #
 # Installs Debian's packages with apt-get as root or through a sudo that asks no password. No
 # service is started: the packages' scripts are told so (policy-rc.d), nothing that ran before is
@@ -13,8 +14,9 @@ export PATH=$PATH:/usr/sbin:/sbin
 declare -A package=([kinit]=krb5-user [kvno]=krb5-user [klist]=krb5-user [kdestroy]=krb5-user)
 case ${1:-} in
   client) ;;
-  all) package+=([krb5kdc]=krb5-kdc [kdb5_util]=krb5-kdc [kadmin.local]=krb5-admin-server [kpropd]=krb5-kpropd) ;;
-  *) echo "usage: $0 client|all" >&2; exit 2 ;;
+  netns) package=([ip]=iproute2) ;;
+  all) package+=([curl]=curl [javac]=default-jdk-headless [krb5kdc]=krb5-kdc [kdb5_util]=krb5-kdc [kadmin.local]=krb5-admin-server [kpropd]=krb5-kpropd) ;;
+  *) echo "usage: $0 client|all|netns" >&2; exit 2 ;;
 esac
 
 missing() {
@@ -23,10 +25,39 @@ missing() {
   done | sort -u
 }
 
-wanted=$(missing)
-[ -n "$wanted" ] || exit 0
+# Programs that must not be installed, because they would take the names of the stock ones or start a server, are
+# only unpacked. The list is the packages with those of their libraries that few machines have.
+peers=(heimdal-clients libasn1-8-heimdal libgssapi3-heimdal libhcrypto5-heimdal libhdb9-heimdal libheimbase1-heimdal
+  libheimntlm0-heimdal libhx509-5-heimdal libkadm5clnt7-heimdal libkadm5srv8-heimdal libkafs0-heimdal
+  libkrb5-26-heimdal libotp0-heimdal libroken19-heimdal libsl0-heimdal libwind0-heimdal
+  apache2-bin libapache2-mod-auth-gssapi libapr1 libaprutil1)
+unpack_peers() {
+  local to work
+  to=$(cd "$(dirname "$0")" && pwd)/out/peers
+  [ ! -e "$to" ] || return 0
+  mkdir -p "${to%/*}"
+  work=$(mktemp -d "${to%/*}/unpack.XXXXXX")
+  chmod 0755 "$work"
+  echo "deps: unpacking ${peers[0]}, apache2-bin and their libraries"
+  if ! (cd "$work" && apt-get download -q "${peers[@]}" && mkdir root && for deb in *.deb; do dpkg -x "$deb" root; done) >"$work/log" 2>&1; then
+    tail -n 20 "$work/log" >&2
+    rm -rf "$work"
+    return 1
+  fi
+  mv "$work/root" "$to" && rm -rf "$work"
+}
+finish() {
+  [ "${1:-}" = all ] || exit 0
+  # The lists of packages may be old or absent.
+  unpack_peers 2>/dev/null || { "${root[@]}" apt-get update -q >/dev/null 2>&1; unpack_peers; } ||
+    { echo "deps: apt-get could not download" "${peers[@]}" >&2; exit 1; }
+  exit 0
+}
 
 root=()
+wanted=$(missing)
+[ -n "$wanted" ] || { [ "$(id -u)" -eq 0 ] || root=(sudo -n); finish "$1"; }
+
 if [ "$(id -u)" -ne 0 ]; then
   if ! sudo -n true 2>/dev/null; then
     echo "deps: not root and no sudo without a password; missing: $(missing name | paste -sd,)" >&2
@@ -65,3 +96,4 @@ if [ -n "$left" ]; then
   echo "deps: still missing: $left" >&2
   exit 1
 fi
+finish "$1"

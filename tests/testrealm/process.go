@@ -134,7 +134,9 @@ func (p *Process) Stop() int {
 }
 
 func (p *Process) signal(s syscall.Signal) {
-	_ = syscall.Kill(-p.Pid(), s)
+	if p.Running() { // else its number may be somebody else's by now
+		_ = syscall.Kill(-p.Pid(), s)
+	}
 	<-p.done
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -134,6 +135,10 @@ type Host struct {
 	SlaveList,
 	Control string
 
+	// Wrap is put before the command line of everything that is run on the host, as in
+	// {"nsenter", "--net=/run/netns/slave1"}. It has to end by executing the rest in its own place.
+	Wrap []string
+
 	realm *Realm
 	held  map[int]*port
 	runs  int
@@ -256,7 +261,8 @@ func (h *Host) Start(ctx context.Context, program string, args ...string) (*Proc
 	}
 	h.runs++
 	name := h.Name + " " + program
-	cmd := exec.Command(path, args...)
+	line := h.wrapped(path, args)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env, cmd.Dir = h.Env(), h.Dir
 	logFile := filepath.Join(h.Dir, "log", fmt.Sprintf("%02d-%s", h.runs, filepath.Base(program)))
 	p, err := start(ctx, name, logFile, cmd)
@@ -265,6 +271,11 @@ func (h *Host) Start(ctx context.Context, program string, args ...string) (*Proc
 	}
 	h.realm.processes = append(h.realm.processes, p)
 	return p, nil
+}
+
+// wrapped is the command line that runs a program on this host.
+func (h *Host) wrapped(path string, args []string) []string {
+	return slices.Concat(h.Wrap, []string{path}, args)
 }
 
 // release lets go of the port that the program is about to bind.

@@ -46,7 +46,8 @@ func (h *Host) run(ctx context.Context, env []string, stdin, program string, arg
 	}
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, args...)
+	line := h.wrapped(path, args)
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	cmd.Env, cmd.Dir = env, h.Dir
