@@ -380,8 +380,13 @@ func (a *Applier) Load(r io.Reader) error {
 
 func (a *Applier) load(ctx context.Context, l load) {
 	st, err := a.db.LoadSnapshot(ctx, l.r)
+	settled := err == nil
 	if err == nil {
-		err = a.spool.Reset(ctx, st)
+		if resetErr := a.spool.Reset(ctx, st); resetErr != nil {
+			// The copy is loaded, so this is like a kill at this moment: settle mends it.
+			a.note(resetErr)
+			settled = false
+		}
 	}
 	a.mu.Lock()
 	if err == nil {
@@ -389,7 +394,7 @@ func (a *Applier) load(ctx context.Context, l load) {
 		a.copies++
 		a.expect = expectation{}
 	}
-	a.loading, a.settled = false, err == nil
+	a.loading, a.settled = false, settled
 	a.wake()
 	a.mu.Unlock()
 	if err != nil {

@@ -274,6 +274,43 @@ func TestFailedLoadChangesNothing(t *testing.T) {
 	b.reaches(3)
 }
 
+// stuckSpool does not start anew so many times.
+type stuckSpool struct {
+	Spool
+	times int
+}
+
+func (s *stuckSpool) Reset(ctx context.Context, base deltafile.State) error {
+	if s.times > 0 {
+		s.times--
+		return errors.New("input/output error")
+	}
+	return s.Spool.Reset(ctx, base)
+}
+
+// A copy that is in the database is loaded, whatever becomes of the spool: that is mended before
+// anything more is taken.
+func TestLoadedThoughTheSpoolIsStuck(t *testing.T) {
+	b := newBench(t)
+	b.a = New(b.db, &stuckSpool{b.spool, 1}, zerolog.Nop())
+	b.run()
+	b.add(2)
+	b.reaches(2)
+	base := deltafile.Initial("EXAMPLE.ORG", 9, time.Unix(1700000000, 0))
+	if err := b.a.Load(frame(t, base)); err != nil {
+		t.Fatal(err)
+	}
+	if at := b.a.Applied(); !at.Same(base) {
+		t.Errorf("applied %v", at)
+	}
+	if err := b.a.Ready(t.Context()); err != nil || !b.spool.Last().Same(base) || b.a.Trouble() != "" {
+		t.Errorf("%v, spool at %v, trouble %q", err, b.spool.Last(), b.a.Trouble())
+	}
+	b.last = base
+	b.add(1)
+	b.reaches(1)
+}
+
 func TestEmptyDatabaseWaitsForACopy(t *testing.T) {
 	b := newBench(t)
 	b.db.at = deltafile.State{}
