@@ -10,6 +10,7 @@ SIZES       ?= 200000
 DURATION    ?= 5m
 SEED        ?= 0
 PKG         ?= ./...
+ARGS        ?=
 ONCE        ?=
 KEEP        ?=
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -21,7 +22,7 @@ GOVULNCHECK ?= golang.org/x/vuln/cmd/govulncheck@v1.1.4
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo '  Settings: ONCE=1 (run: end after the show), KEEP=1 (run: keep its directory), PKG=./kdc/... (test, race),'
+	@echo '  Settings: ONCE=1 (run: end after the show), KEEP=1 (run: keep its directory), PKG=./kdc/... ARGS=-v (test, race),'
 	@echo '  FUZZTIME=20s, BENCHTIME=1s, SIZES=200000,1000000 (bench), DURATION=5m, SEED=n (crash), PREFIX=/usr/local, DESTDIR='
 
 build: ## build bin/kdc, bin/krep, bin/krepd
@@ -36,12 +37,12 @@ test: ## vet, build and all tests; installs the stock MIT programs, which judge 
 	@tests/deps.sh all
 	$(GO) vet ./...
 	@$(MAKE) --no-print-directory build
-	$(GO) test $(PKG)
+	$(GO) test $(ARGS) $(PKG)
 
 race: ## all tests under the race detector
 	@tests/deps.sh all
 	@$(MAKE) --no-print-directory build
-	$(GO) test -race $(PKG)
+	$(GO) test -race $(ARGS) $(PKG)
 
 fuzz: ## every fuzz target for FUZZTIME
 	@tests/fuzz.sh $(FUZZTIME)
