@@ -163,9 +163,9 @@ func (p *Progress) OnCopyDone() error {
 
 // OnAck records an acknowledgement. Positions never sent mean that the slave follows another
 // history (ErrForeign). Positions move forward only: acknowledgements are cumulative and may
-// repeat. Until a full copy is loaded they are of before it and say nothing.
+// repeat. Until a full copy that is wanted is loaded they are of before it and say nothing.
 func (p *Progress) OnAck(a *wire.Ack) error {
-	if p.State == Snapshot {
+	if p.State != Streaming {
 		return nil
 	}
 	if a.Epoch != p.Epoch || a.Spooled > p.Sent || a.Applied > a.Spooled {
