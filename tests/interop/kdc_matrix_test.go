@@ -15,6 +15,7 @@ type site struct {
 	*testrealm.Host
 	realm string
 	stock bool
+	kdc   *testrealm.Process
 }
 
 // siteConf takes realm, database name, stash file and port.
@@ -36,7 +37,7 @@ func newSites(t *testing.T, realms ...string) (context.Context, []*site) {
 	ctx, r := newRealm(t)
 	var sites []*site
 	for _, name := range realms {
-		s := &site{must(r.AddHost(strings.ToLower(name)))(t), name, strings.HasPrefix(name, "MIT")}
+		s := &site{Host: must(r.AddHost(strings.ToLower(name)))(t), realm: name, stock: strings.HasPrefix(name, "MIT")}
 		writeFile(t, s.KDCConf, fmt.Appendf(nil, siteConf, name, s.Database, s.Stash, s.KDCPort))
 		sites = append(sites, s)
 	}
@@ -74,12 +75,13 @@ func (s *site) kadmin(ctx context.Context, t *testing.T, queries ...string) {
 	}
 }
 
-func (s *site) start(ctx context.Context, t *testing.T) *testrealm.Process {
+func (s *site) start(ctx context.Context, t *testing.T) {
 	t.Helper()
 	if s.stock {
-		return must(s.Start(ctx, "krb5kdc", "-n", "-r", s.realm))(t)
+		s.kdc = must(s.Start(ctx, "krb5kdc", "-n", "-r", s.realm))(t)
+		return
 	}
-	return must(s.Start(ctx, "kdc", "serve", "-n", "-r", s.realm))(t)
+	s.kdc = must(s.Start(ctx, "kdc", "serve", "-n", "-r", s.realm))(t)
 }
 
 // keytab writes the keys of services to a new file.
@@ -270,7 +272,7 @@ func TestMixedKDCs(t *testing.T) {
 	a.tool(ctx, t, "kdb5_util", "dump", dumpFile(a.Host, "dump"))
 	a.start(ctx, t)
 	h := must(a.Realm().AddHost("mit"))(t)
-	mit := &site{h, a.realm, true}
+	mit := &site{Host: h, realm: a.realm, stock: true}
 	writeFile(t, mit.KDCConf, fmt.Appendf(nil, siteConf, a.realm, mit.Database, mit.Stash, mit.KDCPort))
 	writeFile(t, mit.KRB5Conf, []byte(strings.ReplaceAll(string(readFile(t, a.KRB5Conf)), fmt.Sprint(a.KDCPort), fmt.Sprint(mit.KDCPort))))
 	check(t, testrealm.CopyFile(mit.Stash, a.Stash))
