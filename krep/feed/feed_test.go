@@ -264,6 +264,29 @@ func TestLimitLetsGo(t *testing.T) {
 	b.until("somebody is told to let go", func(_, _ deltafile.State) bool { return b.released.Load() != nil })
 }
 
+func TestAgeLimit(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.MaxAge = time.Minute })
+	b.begin(7)
+	b.add(3, 10)
+	b.caughtUp()
+	b.feed.limit()
+	if why := b.released.Load(); why != nil {
+		t.Errorf("young changes are let go: %s", *why)
+	}
+	b.feed.mu.Lock() // an hour passes
+	b.feed.oldest = b.feed.oldest.Add(-time.Hour)
+	for i, cs := range b.feed.window[:2] {
+		old := *cs
+		old.Sec -= 3600
+		b.feed.window[i] = &old
+	}
+	b.feed.mu.Unlock()
+	b.feed.limit()
+	if why := b.released.Load(); why == nil || *why != "up to 2: delta file holds changes older than 1m0s" {
+		t.Errorf("%v", why)
+	}
+}
+
 func TestNewEpochAndForeignCut(t *testing.T) {
 	b := newBench(t, nil)
 	b.begin(7)

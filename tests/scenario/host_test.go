@@ -37,13 +37,13 @@ const (
 func slaveID(name string) string { return "krep/" + name + ".example.org@" + realmName }
 
 // log collects what both sides log, and shows it when the test fails.
-func logTo(t *testing.T, host string) zerolog.Logger {
+func logTo(t testing.TB, host string) zerolog.Logger {
 	return zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.DebugLevel).With().Str("host", host).Logger()
 }
 
 // master is a master's host.
 type master struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	realm *streamtest.Realm
 	db    *kdb.DB
@@ -53,6 +53,7 @@ type master struct {
 	n     int // principals added
 
 	copies atomic.Int32 // full copies made
+	open   gauge        // of them, being sent
 
 	edit     func(*sender.Options)
 	editFeed func(*feed.Options)
@@ -60,7 +61,7 @@ type master struct {
 	err      chan error
 }
 
-func newMaster(t *testing.T, realm *streamtest.Realm) *master {
+func newMaster(t testing.TB, realm *streamtest.Realm) *master {
 	t.Helper()
 	m := &master{t: t, dir: t.TempDir(), realm: realm}
 	db, err := kdb.Create(t.Context(), filepath.Join(m.dir, "db.sqlite"), realmName, kdb.Options{DeltaFile: m.delta(), KeepChanges: 100})
@@ -82,6 +83,31 @@ type sourceOf struct {
 	db     *kdb.DB
 	dir    string
 	copies *atomic.Int32
+	open   *gauge
+}
+
+// gauge counts what is open, and the most that ever was.
+type gauge struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+func (g *gauge) add(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.now += n
+	g.most = max(g.most, g.now)
+}
+
+// counted is a full copy that is counted while it is open.
+type counted struct {
+	*kdb.Snapshot
+	g *gauge
+}
+
+func (c counted) Close() error {
+	c.g.add(-1)
+	return c.Snapshot.Close()
 }
 
 func (s sourceOf) Copy(ctx context.Context) (sender.Copy, error) {
@@ -90,7 +116,8 @@ func (s sourceOf) Copy(ctx context.Context) (sender.Copy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, nil
+	s.open.add(1)
+	return counted{c, s.open}, nil
 }
 
 func (s sourceOf) Digest(ctx context.Context) (deltafile.State, [32]byte, bool) {
@@ -111,7 +138,7 @@ func (m *master) start() {
 	}
 	m.feed = feed.New(fo)
 	o := sender.Options{
-		Realm: realmName, Feed: feedOf{m.feed}, Source: sourceOf{m.db, m.dir, &m.copies}, Log: log,
+		Realm: realmName, Feed: feedOf{m.feed}, Source: sourceOf{m.db, m.dir, &m.copies, &m.open}, Log: log,
 		Heartbeat: 200 * time.Millisecond,
 		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
 			var d net.Dialer
@@ -176,7 +203,7 @@ func (m *master) put(p *dumpfmt.Principal) deltafile.State {
 
 // slave is a slave's host.
 type slave struct {
-	t     *testing.T
+	t     testing.TB
 	name  string
 	id    string
 	dir   string
@@ -194,7 +221,7 @@ type slave struct {
 	stop     func()
 }
 
-func newSlave(t *testing.T, realm *streamtest.Realm, name string) *slave {
+func newSlave(t testing.TB, realm *streamtest.Realm, name string) *slave {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -256,7 +283,7 @@ func (s *slave) run(log zerolog.Logger) error {
 		return err
 	}
 	s.applier = apply.New(db, s.spool, log)
-	s.receiver = receiver.New(receiver.Options{Realm: realmName, Spool: s.spool, Applier: standing{s.applier, db},
+	s.receiver = receiver.New(receiver.Options{Realm: realmName, Spool: s.spool, Applier: standing{s.applier, db}, Inspector: db,
 		Log: log, Heartbeat: 200 * time.Millisecond})
 	server := &stream.Server{Handle: s.receiver.Handle, Log: log, Acceptor: s.realm.Acceptor(s.id, s.allow...)}
 	s.release()
@@ -303,7 +330,7 @@ func (s *slave) reaches(want deltafile.State) {
 }
 
 // until waits for a condition that nothing announces.
-func until(t *testing.T, what string, ok func() bool) {
+func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	late := time.NewTimer(patience)
 	defer late.Stop()
@@ -328,7 +355,7 @@ func (m *master) status(s *slave) sender.Status {
 	return sender.Status{}
 }
 
-func dump(t *testing.T, db *kdb.DB) []byte {
+func dump(t testing.TB, db *kdb.DB) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if _, err := db.Dump(t.Context(), &b, kdb.DumpOptions{}); err != nil {

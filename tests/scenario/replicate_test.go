@@ -1,12 +1,14 @@
 package scenario
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"krealm/dumpfmt"
 	"krealm/internal/stream/streamtest"
 	"krealm/kdc/kdb"
+	"krealm/krep/sender"
 )
 
 func TestChangesReachAllSlaves(t *testing.T) {
@@ -65,5 +67,39 @@ func TestLatency(t *testing.T) {
 	t.Logf("commit to applied: mean %v, worst %v", sum/n, worst)
 	if mean := sum / n; mean > 200*time.Millisecond {
 		t.Errorf("mean %v", mean)
+	}
+}
+
+// Many empty slaves at once: full copies a few at a time, and the streams of others go on.
+func TestCopiesUnderALimit(t *testing.T) {
+	realm := streamtest.NewRealm(realmName)
+	m := newMaster(t, realm)
+	m.edit = func(o *sender.Options) { o.MaxCopies = 2 }
+	m.add(500)
+	old := newSlave(t, realm, "old")
+	old.start()
+	m.listed(old)
+	m.start()
+	old.reaches(m.add(1))
+	all := []*slave{old}
+	for i := range 6 {
+		s := newSlave(t, realm, fmt.Sprintf("new%d", i))
+		s.start()
+		all = append(all, s)
+	}
+	m.listed(all...)
+	for m.copies.Load() < 7 {
+		old.reaches(m.add(1))
+	}
+	st := m.add(1)
+	for _, s := range all {
+		s.reaches(st)
+	}
+	equal(m, all...)
+	if m.open.most > 2 {
+		t.Errorf("%d full copies at a time", m.open.most)
+	}
+	if n := m.copies.Load(); n != 7 {
+		t.Errorf("%d full copies for 7 slaves", n)
 	}
 }
