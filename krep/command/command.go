@@ -24,6 +24,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 			return statusCommand(args[1:], stdout, stderr)
 		case "resync", "pause", "resume":
 			return askCommand(args[0], args[1:], stdout, stderr)
+		case "verify":
+			return verifyCommand(args[1:], stdout, stderr)
 		case "delta":
 			return deltaCommand(args[1:], os.Stdin, stdout, stderr)
 		}
@@ -87,7 +89,7 @@ func newFlags(name string, stderr io.Writer, full bool) *flags {
 	f.BoolVar(&f.foreground, "n", true, "run in the foreground (always)")
 	f.BoolVar(&f.debug, "debug", false, "log more")
 	f.Usage = func() {
-		_, _ = fmt.Fprint(stderr, "usage: krep [flags]\n       krep status [-json]\n       krep resync|pause|resume SLAVE\n       krep delta show|follow|check|export|append|init [FILE]\n\nflags:\n")
+		_, _ = fmt.Fprint(stderr, "usage: krep [flags]\n       krep status [-json]\n       krep verify [-deep] [-json] [-timeout 1m]\n       krep resync|pause|resume SLAVE\n       krep delta show|follow|check|export|append|init [FILE]\n\nflags:\n")
 		f.PrintDefaults()
 	}
 	return f

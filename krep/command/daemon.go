@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -71,6 +72,8 @@ type krep struct {
 	client  *krb.Client
 	source  source
 	started time.Time
+
+	verifying sync.Mutex
 }
 
 // newKrep makes the parts and starts nothing.

@@ -66,6 +66,8 @@ func (k *krep) handle(ctx context.Context, r control.Request) (any, error) {
 		return k.status(), nil
 	case quorum.Verb:
 		return k.wait(ctx, r.Args)
+	case "verify":
+		return k.verify(ctx, r.Args)
 	case "resync":
 		return nil, k.set.Resync(name)
 	case "pause":

@@ -23,6 +23,10 @@ var raceDetector bool
 var bin, daemon string
 
 func TestMain(m *testing.M) {
+	if argument := os.Getenv(dieRole); argument != "" {
+		fmt.Fprintln(os.Stderr, dieAfterCommit(context.Background(), argument))
+		os.Exit(1)
+	}
 	os.Exit(testMain(m))
 }
 
