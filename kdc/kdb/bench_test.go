@@ -79,6 +79,17 @@ func BenchmarkSnapshot(b *testing.B) {
 	}
 }
 
+// What krep verify costs each host.
+func BenchmarkContent(b *testing.B) {
+	db := newMaster(b, Options{})
+	load(b, db, benchDump(b), LoadOptions{})
+	for b.Loop() {
+		if _, err := db.Content(b.Context(), nil, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkLoadSnapshot(b *testing.B) {
 	d := benchDump(b)
 	db, slave := newMaster(b, Options{}), newSlave(b, Options{})

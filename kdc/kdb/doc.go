@@ -48,4 +48,7 @@
 //	K2  changes holds base+1 to serial, chained, without a gap   TestCrashUpdate, TestPrune
 //	K3  no change leaves the table before the delta file has it  prune; TestPrune
 //	K4  a reader sees one state, whole                           TestReadersSeeWholeGenerations
+//	K5  Updates that share a transaction fail alone              TestGroupCommit
+//	K6  an old epoch's delta file never replaces a newer one's   TestStaleDrainKeepsNewEpoch
+//	K7  no writer starves, and the queue never blocks            TestGateIsFair, TestGateIsNoLock
 package kdb
