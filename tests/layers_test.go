@@ -23,7 +23,7 @@ var layers = []struct {
 	stacked  bool
 	packages []string
 }{
-	{"house", true, []string{"tests", "tests/interop", "tests/scenario", "tests/demo", "tests/bench", "tests/sim", "tests/crash", "tests/netns", "tests/namespace", "tests/testrealm",
+	{"house", true, []string{"tests", "tests/interop", "tests/scenario", "tests/demo", "tests/bench", "tests/bench/replication", "tests/sim", "tests/crash", "tests/netns", "tests/namespace", "tests/testrealm",
 		"tests/largerealm/gen", "tests/largerealm", "tests/kdctest", "tests/kdcfixture"}},
 	{"main", false, []string{"krep", "krepd", "kdc"}},
 	{"command", false, []string{"krep/command", "krepd/command", "kdc/command"}},
@@ -32,7 +32,7 @@ var layers = []struct {
 	{"stores", true, []string{"krepd/spool", "kdc/lockout", "kdc/authdata", "kdc/preauth", "kdc/fast", "kdc/pac",
 		"kdc/transit", "kdc/ticket", "kdc/realm", "kdc/exchange", "kdc/kdb", "kdc/heimdal", "kdc/mkey", "internal/control", "internal/daemon",
 		"internal/stream/streamtest", "internal/stream", "internal/krb", "internal/realmconf"}},
-	{"values", true, []string{"krep/slave", "krep/slavelist", "internal/wire", "internal/quorum", "internal/keytab", "internal/spake", "internal/krbmsg",
+	{"values", true, []string{"krep/slave", "krep/slavelist", "internal/wire", "internal/quorum", "internal/keytab", "internal/sdnotify", "internal/spake", "internal/krbmsg",
 		"internal/krbcrypto", "internal/getdate",
 		"internal/der", "internal/profile", "deltafile", "dumpfmt/heimdal", "dumpfmt"}},
 }

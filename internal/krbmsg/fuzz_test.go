@@ -15,7 +15,7 @@ func all() []message2 {
 		new(MethodData), new(ETypeInfo), new(ETypeInfo2), new(PAEncTSEnc), new(PACRequest),
 		new(PACOptions), new(AuthorizationData), new(FastArmoredReq), new(FastArmoredRep), new(FastReq),
 		new(FastResponse), new(Checksum), new(CAMMAC), new(Indicators),
-		new(ForUser), new(S4UX509User), new(SPAKE), new(SPAKEFactor), new(SecureCookie)}
+		new(ForUser), new(S4UX509User), new(SPAKE), new(SPAKEFactor), new(SecureCookie), new(ProxyMessage)}
 }
 
 func seeds(tb testing.TB) [][]byte {

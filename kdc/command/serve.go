@@ -16,6 +16,7 @@ import (
 
 	"krealm/internal/krbcrypto"
 	"krealm/internal/realmconf"
+	"krealm/internal/sdnotify"
 	"krealm/kdc/serve"
 )
 
@@ -179,6 +180,13 @@ func (s *server) run(ctx context.Context) error {
 			return err
 		}
 		opts.MaxDgramReply = r.conf.MaxDgramReply
+		if err := r.proxy(&opts.HTTPS); err != nil {
+			return err
+		}
+	}
+	var err error
+	if opts.Inherited, err = sdnotify.Inherited(); err != nil {
+		return err
 	}
 	srv, err := serve.New(ctx, opts)
 	if err != nil {
@@ -188,22 +196,31 @@ func (s *server) run(ctx context.Context) error {
 		return errors.Join(err, srv.Close())
 	}
 	defer s.removePID()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // before anybody can know that this process serves
+	defer signal.Stop(hangup)
 	s.log.Line(serve.LevelInfo, "commencing operation")
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Run(ctx) })
 	for _, r := range s.realms {
 		g.Go(func() error { return r.run(ctx) })
 	}
-	g.Go(func() error { return s.followHangup(ctx) })
+	g.Go(func() error { return s.followHangup(ctx, hangup) })
 	s.ready()
+	s.notify(sdnotify.Ready)
+	defer s.notify(sdnotify.Stopping)
 	return g.Wait()
 }
 
+// notify tells a service manager.
+func (s *server) notify(state string) {
+	if err := sdnotify.Notify(state); err != nil {
+		s.log.Line(serve.LevelWarning, err.Error())
+	}
+}
+
 // followHangup opens the log files again at each SIGHUP.
-func (s *server) followHangup(ctx context.Context) error {
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGHUP)
-	defer signal.Stop(c)
+func (s *server) followHangup(ctx context.Context, c <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -233,10 +250,13 @@ func (s *server) removePID() {
 }
 
 // listenWords splits a list of addresses as kdc_listen has them.
-func listenWords(list string) ([]string, error) {
+func listenWords(list string) ([]string, error) { return listenAt(list, "88") }
+
+// listenAt does so for another default port.
+func listenAt(list, port string) ([]string, error) {
 	var out []string
 	for _, w := range strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(" \t,;", r) }) {
-		a, err := realmconf.ParseListen(w, "88")
+		a, err := realmconf.ParseListen(w, port)
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", w, err)
 		}

@@ -266,6 +266,41 @@ func (r *servedRealm) addresses(udp, tcp []string) (allUDP, allTCP []string, err
 	return add(udp, u), add(tcp, t), nil
 }
 
+// proxy adds where the realm is reached by the proxy protocol. All realms of a process share one
+// certificate: the first that is named.
+func (r *servedRealm) proxy(h *serve.HTTPS) error {
+	p := r.all.Profile()
+	value := func(name string) string {
+		if v, ok := p.String("realms", r.conf.Name, name); ok {
+			return v
+		}
+		v, _ := p.String("kdcdefaults", name)
+		return v
+	}
+	words, err := listenAt(value("kkdcp_listen"), "443")
+	if err != nil {
+		return fmt.Errorf("kkdcp_listen: %w", err)
+	}
+	if len(words) == 0 {
+		return nil
+	}
+	for _, a := range words {
+		if !slices.Contains(h.Listen, a) {
+			h.Listen = append(h.Listen, a)
+		}
+	}
+	if h.CertFile == "" {
+		h.CertFile, h.KeyFile = value("kkdcp_certificate"), value("kkdcp_key")
+		if h.KeyFile == "" {
+			h.KeyFile = h.CertFile
+		}
+	}
+	if h.CertFile == "" {
+		return fmt.Errorf("realm %s: kkdcp_listen without kkdcp_certificate", r.conf.Name)
+	}
+	return nil
+}
+
 // settings takes what the core needs from the configuration.
 func (r *servedRealm) settings() (realm.Settings, error) {
 	p := r.all.Profile()

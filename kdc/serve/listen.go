@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -14,6 +17,7 @@ import (
 type listeners struct {
 	udp    []*udpSocket
 	stream []net.Listener
+	https  []net.Listener
 }
 
 func (l *listeners) close() error {
@@ -24,10 +28,13 @@ func (l *listeners) close() error {
 	for _, s := range l.stream {
 		errs = append(errs, s.Close())
 	}
+	for _, s := range l.https {
+		errs = append(errs, s.Close())
+	}
 	return errors.Join(errs...)
 }
 
-func (l *listeners) count() int { return len(l.udp) + len(l.stream) }
+func (l *listeners) count() int { return len(l.udp) + len(l.stream) + len(l.https) }
 
 // bind opens all sockets. Any address that cannot be bound fails the whole: a KDC that listens
 // on half of what it should is worse than one that does not start. SO_REUSEPORT is never set,
@@ -39,6 +46,12 @@ func bind(ctx context.Context, o *Options) (l *listeners, err error) {
 			_ = l.close()
 		}
 	}()
+	if err := l.bindHTTPS(ctx, o.HTTPS.Listen); err != nil {
+		return l, err
+	}
+	if o.Inherited != nil {
+		return l, l.inherit(o)
+	}
 	paths := map[string]bool{}
 	for _, a := range o.UDP {
 		if isPath(a) {
@@ -71,6 +84,76 @@ func bind(ctx context.Context, o *Options) (l *listeners, err error) {
 		return l, ErrNoListener
 	}
 	return l, nil
+}
+
+// bindHTTPS opens the sockets of the proxy protocol, which a service manager does not pass.
+func (l *listeners) bindHTTPS(ctx context.Context, addrs []string) error {
+	for _, a := range addrs {
+		err := l.each(a, "tcp", func(network, addr string) error {
+			var lc net.ListenConfig
+			s, err := lc.Listen(ctx, network, addr)
+			if err == nil {
+				l.https = append(l.https, s)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inherit takes those of a service manager's sockets that the configuration names; the others are
+// closed, and what the manager did not pass is not bound, as in MIT krb5kdc.
+func (l *listeners) inherit(o *Options) error {
+	for _, c := range o.Inherited.Packet {
+		if !named(o.UDP, c.LocalAddr()) {
+			o.Log.Line(LevelWarning, "inherited UDP socket is not configured: "+c.LocalAddr().String())
+			_ = c.Close()
+			continue
+		}
+		u, err := newUDPSocket(c)
+		if err != nil {
+			return errors.Join(fmt.Errorf("inherited socket %s: %w", c.LocalAddr(), err), c.Close())
+		}
+		l.udp = append(l.udp, u)
+	}
+	for _, s := range o.Inherited.Stream {
+		if !named(o.TCP, s.Addr()) && !(s.Addr().Network() == "unix" && named(o.UDP, s.Addr())) {
+			o.Log.Line(LevelWarning, "inherited stream socket is not configured: "+s.Addr().String())
+			_ = s.Close()
+			continue
+		}
+		l.stream = append(l.stream, s)
+	}
+	if l.count() == 0 {
+		return ErrNoListener
+	}
+	return nil
+}
+
+// named reports whether a list of addresses has that of a socket. An address without a host is
+// that of a socket for all addresses, of whichever protocol.
+func named(list []string, a net.Addr) bool {
+	if a.Network() == "unix" {
+		return slices.Contains(list, a.String())
+	}
+	bound, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(list, func(want string) bool {
+		host, port, err := net.SplitHostPort(want)
+		if err != nil || port != strconv.Itoa(int(bound.Port())) {
+			return false
+		}
+		if host == "" {
+			return bound.Addr().IsUnspecified()
+		}
+		ip, err := netip.ParseAddr(host)
+		return err == nil && ip.Unmap() == bound.Addr().Unmap()
+	})
 }
 
 func isPath(a string) bool { return strings.HasPrefix(a, "/") }

@@ -3,6 +3,8 @@ package serve
 import (
 	"errors"
 	"time"
+
+	"krealm/internal/sdnotify"
 )
 
 // Defaults of Options.
@@ -22,6 +24,9 @@ type Options struct {
 	MaxDgramReply int // octets; a longer reply over UDP is error 52
 	MaxConns      int // TCP and UNIX connections at once
 	Workers       int // goroutines a UDP socket; 0: as many as processors
+
+	Inherited *sdnotify.Sockets // of a service manager; if set, nothing else is bound for UDP and TCP
+	HTTPS     HTTPS
 
 	FrameTimeout time.Duration // for one message over TCP; 0: 10 s
 	ConnTimeout  time.Duration // for a whole connection; 0: 30 s

@@ -16,6 +16,7 @@ type Server struct {
 	l     *listeners
 	d     dispatcher
 	conns conns
+	cert  certificate // for HTTPS
 }
 
 // New binds the sockets. The errors are those of the system, or ErrNoListener.
@@ -48,14 +49,19 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	o.Log.Line(LevelInfo, "set up "+strconv.Itoa(l.count())+" sockets")
-	s := &Server{o: o, l: l}
+	s := &Server{o: o, l: l, cert: certificate{cert: o.HTTPS.CertFile, key: o.HTTPS.KeyFile}}
+	if len(l.https) > 0 {
+		if _, err := s.cert.get(); err != nil {
+			return nil, errors.Join(err, l.close())
+		}
+	}
 	s.conns.max = o.MaxConns
 	s.d = dispatcher{realms: o.Realms, cache: newLookaside(), log: o.Log, clock: o.Clock, limit: new(limiter)}
 	return s, nil
 }
 
 // Addrs returns the addresses that UDP and stream sockets are bound to, for callers that asked
-// for port 0.
+// for port 0; HTTPSAddrs those of the proxy protocol.
 func (s *Server) Addrs() (udp, stream []string) {
 	for _, u := range s.l.udp {
 		udp = append(udp, u.conn.LocalAddr().String())
@@ -64,6 +70,14 @@ func (s *Server) Addrs() (udp, stream []string) {
 		stream = append(stream, l.Addr().String())
 	}
 	return udp, stream
+}
+
+// HTTPSAddrs is like Addrs.
+func (s *Server) HTTPSAddrs() (addrs []string) {
+	for _, l := range s.l.https {
+		addrs = append(addrs, l.Addr().String())
+	}
+	return addrs
 }
 
 // Close gives up the sockets of a server that is not running.
@@ -80,6 +94,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	for _, l := range s.l.stream {
 		g.Go(func() error { return s.accept(ctx, l, g.Go) })
+	}
+	for _, l := range s.l.https {
+		g.Go(func() error { return s.serveHTTPS(ctx, l) })
 	}
 	g.Go(func() error {
 		<-ctx.Done()

@@ -189,9 +189,8 @@ var (
 	errEmpty   = errors.New("empty message")
 )
 
-// readMessage reads a length and that many octets. Its buffer grows with what arrives, and is
-// accounted for until the caller gives it back.
-func (s *Server) readMessage(st *stream) (msg []byte, err error) {
+// readMessage reads a length and that many octets, as conns.read does.
+func (s *Server) readMessage(st *stream) ([]byte, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(st, head[:]); err != nil {
 		return nil, err
@@ -203,20 +202,26 @@ func (s *Server) readMessage(st *stream) (msg []byte, err error) {
 	case want == 0:
 		return nil, errEmpty
 	}
+	return s.conns.read(st, want)
+}
+
+// read reads want octets. The buffer grows with what arrives; its capacity is accounted for until
+// the caller gives it back, unless there is an error.
+func (c *conns) read(r io.Reader, want int64) (msg []byte, err error) {
 	var buf bytes.Buffer
 	held := int64(0)
 	defer func() {
 		if err != nil {
-			s.conns.buffered.Add(-held)
+			c.buffered.Add(-held)
 		}
 	}()
 	for int64(buf.Len()) < want {
-		if _, err := io.CopyN(&buf, st, min(want-int64(buf.Len()), 32<<10)); err != nil {
+		if _, err := io.CopyN(&buf, r, min(want-int64(buf.Len()), 32<<10)); err != nil {
 			return nil, err
 		}
 		grown := int64(buf.Cap()) - held
 		held += grown
-		if s.conns.buffered.Add(grown) > maxBuffered {
+		if c.buffered.Add(grown) > maxBuffered {
 			return nil, errNoRoom
 		}
 	}
