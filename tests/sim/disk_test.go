@@ -462,6 +462,9 @@ func (f *file) Lock(ctx context.Context) error {
 	if held {
 		return nil
 	}
+	if ctx.Err() != nil { // first: a select would toss a coin
+		return ctx.Err()
+	}
 	select {
 	case f.i.lock <- struct{}{}:
 	case <-ctx.Done():

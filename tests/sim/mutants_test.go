@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strings"
+	"testing"
 
 	"krealm/deltafile"
 	"krealm/kdc/kdb"
@@ -125,4 +127,35 @@ func (r *badReplica) inTwo(ctx context.Context, css []*deltafile.Changeset) (del
 		return deltafile.State{}, err
 	}
 	return r.handle.Apply(ctx, css)
+}
+
+// TestMutants plants each bug and tells stories until it is caught.
+func TestMutants(t *testing.T) {
+	const patience = 60 // stories
+	for name, m := range map[string]struct {
+		plant bugs
+		by    string // the observers that may catch it
+	}{
+		"acknowledge before the fsync":    {bugs{ackBeforeSync: true}, "O3"},
+		"truncate too early":              {bugs{cutTooEarly: true}, "O4"},
+		"skip on error":                   {bugs{skipOnError: true}, "O2"},
+		"apply outside the transaction":   {bugs{applyInTwo: true}, "O2"},
+		"use a serial twice":              {bugs{reuseSerial: true}, "O1"},
+		"leave a rename to the directory": {bugs{forgetDirectory: true}, "O3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := uint64(1); seed <= patience; seed++ {
+				w := tell(t, seed, func(p *plan) { p.bugs = &m.plant })
+				if w.err == nil {
+					continue
+				}
+				t.Logf("story %d: %v", seed, w.err)
+				if !strings.Contains(w.err.Error(), m.by+":") {
+					t.Errorf("caught by another observer than %s", m.by)
+				}
+				return
+			}
+			t.Errorf("not caught in %d stories", patience)
+		})
+	}
 }

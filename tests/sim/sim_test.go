@@ -209,3 +209,21 @@ func TestStories(t *testing.T) {
 	}
 	t.Logf("%d stories, %d steps, %+v, %v each", n, steps, total, time.Since(begun)/time.Duration(max(n, 1)))
 }
+
+// TestReplay tells stories twice and counts those that come out the same, event by event. What may
+// make a difference is told in the package comment.
+func TestReplay(t *testing.T) {
+	const stories = 30
+	same := 0
+	for seed := uint64(1); seed <= stories; seed++ {
+		if a, b := tell(t, seed, nil), tell(t, seed, nil); a.trace == b.trace {
+			same++
+		} else {
+			t.Logf("seed %d: %d and %d steps", seed, a.steps, b.steps)
+		}
+	}
+	t.Logf("%d of %d stories were the same twice", same, stories)
+	if same < stories*8/10 {
+		t.Error("stories are not replayed")
+	}
+}
