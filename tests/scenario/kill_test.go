@@ -148,7 +148,7 @@ func TestKillInTheCopy(t *testing.T) {
 	p.start()
 	p.reaches(m, m.add(1))
 	name := m.status(p.s).Name
-	for i := range 10 {
+	for i := range 6 {
 		if err := m.set.Resync(name); err != nil {
 			t.Fatal(err)
 		}
