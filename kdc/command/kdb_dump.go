@@ -66,7 +66,7 @@ func (u *kdbUtil) parseDump(ctx context.Context, args []string) (dumpArgs, error
 		args = args[1:]
 	}
 	for _, expr := range args {
-		re, err := regexp.CompilePOSIX("^(" + expr + ")$")
+		re, err := posixMatcher(expr)
 		if err != nil {
 			return a, fmt.Errorf("regular expression error: %w", err)
 		}
