@@ -277,6 +277,9 @@ func (l *link) stream(ctx context.Context) error {
 			if err := l.records(css); err != nil {
 				return err
 			}
+			if err := l.takeQuestion(); err != nil {
+				return err
+			}
 			continue
 		}
 		select {
