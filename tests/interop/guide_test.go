@@ -40,10 +40,7 @@ func TestGuide(t *testing.T) {
 		if program != "" && !started["servers"] {
 			must(r.Master.StartKDC(ctx))(t)
 			must(r.Slaves[0].StartKrepd(ctx))(t)
-			must(r.Master.StartKrep(ctx))(t)
-			w := r.Slaves[0].WatchDatabase(ctx)
-			defer w.Close()
-			must(w.Reached(ctx, current(ctx, t, r.Master)))(t)
+			says(ctx, t, must(r.Master.StartKrep(ctx))(t), "full copy loaded")
 			started["servers"] = true
 		}
 		runBlock(ctx, t, h, script)
