@@ -3,7 +3,8 @@
 #
 #   client  kinit, kvno and their kin (krb5-user)
 #   all     also krb5kdc, kdb5_util, kadmin.local, kpropd, as judges for the tests, curl and a JDK; and, unpacked
-#           into tests/out/peers only, Heimdal's client and Apache with mod_auth_gssapi
+#           into tests/out/peers only, Heimdal's client, Apache with mod_auth_gssapi, and MIT's TLS module
+#   netns   ip and ss (iproute2)
 #
 # Installs Debian's packages with apt-get as root or through a sudo that asks no password. No
 # service is started: the packages' scripts are told so (policy-rc.d), nothing that ran before is
@@ -30,11 +31,11 @@ missing() {
 peers=(heimdal-clients libasn1-8-heimdal libgssapi3-heimdal libhcrypto5-heimdal libhdb9-heimdal libheimbase1-heimdal
   libheimntlm0-heimdal libhx509-5-heimdal libkadm5clnt7-heimdal libkadm5srv8-heimdal libkafs0-heimdal
   libkrb5-26-heimdal libotp0-heimdal libroken19-heimdal libsl0-heimdal libwind0-heimdal
-  apache2-bin libapache2-mod-auth-gssapi libapr1 libaprutil1)
+  apache2-bin libapache2-mod-auth-gssapi libapr1 libaprutil1 krb5-k5tls)
 unpack_peers() {
   local to work
   to=$(cd "$(dirname "$0")" && pwd)/out/peers
-  [ ! -e "$to" ] || return 0
+  [ "$(cat "$to/packages" 2>/dev/null)" != "${peers[*]}" ] || return 0
   mkdir -p "${to%/*}"
   work=$(mktemp -d "${to%/*}/unpack.XXXXXX")
   chmod 0755 "$work"
@@ -44,7 +45,8 @@ unpack_peers() {
     rm -rf "$work"
     return 1
   fi
-  mv "$work/root" "$to" && rm -rf "$work"
+  echo "${peers[*]}" >"$work/root/packages"
+  rm -rf "$to" && mv "$work/root" "$to" && rm -rf "$work"
 }
 finish() {
   [ "${1:-}" = all ] || exit 0

@@ -1,0 +1,111 @@
+package interop
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"krealm/tests/testrealm"
+)
+
+// TestKKDCP: the stock client reaches our KDC by way of HTTPS alone.
+func TestKKDCP(t *testing.T) {
+	ctx, sites := newSites(t, "A.TEST")
+	a := sites[0]
+	a.kadmin(ctx, t, "addprinc -pw pw-alice +requires_preauth alice")
+	keytab := a.keytab(ctx, t, "host/svc.a.test")
+	cert, key := selfSigned(t, a.Dir)
+	web := must(a.Realm().AddHost("web"))(t) // for its port
+	addLines(t, a.KDCConf, fmt.Sprintf("[kdcdefaults]\n\tkkdcp_listen = 127.0.0.1:%d\n\tkkdcp_certificate = %s\n\tkkdcp_key = %s\n", web.KDCPort, cert, key))
+	a.startOn(ctx, t, web)
+	c := a.client(t, "https", testrealm.UDP)
+	file := filepath.Join(c.Dir, "krb5.conf")
+	plain := fmt.Sprintf("kdc = 127.0.0.1:%d", a.KDCPort)
+	https := fmt.Sprintf("kdc = https://localhost:%d/KdcProxy\n\t\thttp_anchors = FILE:%s", web.KDCPort, cert)
+	plugins := must(filepath.Glob(filepath.Join(peers(t), "usr/lib/*-linux-*/krb5/plugins")))(t)
+	conf := strings.Replace(string(readFile(t, file)), plain, https, 1)
+	writeFile(t, file, []byte(conf+"[libdefaults]\n\tplugin_base_dir = "+plugins[0]+"\n"))
+	result, err := c.Kinit(ctx, "alice", "nonsense")
+	fails(t, result, err, "Password incorrect")
+	login(ctx, t, c, "alice")
+	if out := run(ctx, t, c, "kvno", "-k", keytab, "host/svc.a.test"); !strings.Contains(out, "keytab entry valid") {
+		t.Errorf("kvno said %s", out)
+	}
+	if trace := string(readFile(t, c.Trace)); !strings.Contains(trace, "Sending HTTPS request") || strings.Contains(trace, "Sending initial UDP") {
+		t.Errorf("the client's trace:\n%s", trace)
+	}
+}
+
+// startOn starts the site's KDC, which also binds another host's port.
+func (s *site) startOn(ctx context.Context, t *testing.T, port *testrealm.Host) {
+	t.Helper()
+	must(port.Start(ctx, "sh", "-c", "echo port: starting... >&2"))(t) // lets go of the port
+	s.start(ctx, t)
+}
+
+// selfSigned writes a certificate for localhost and its key.
+func selfSigned(t *testing.T, dir string) (cert, key string) {
+	t.Helper()
+	k := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	der := must(x509.CreateCertificate(rand.Reader, c, c, k.Public(), k))(t)
+	p8 := must(x509.MarshalPKCS8PrivateKey(k))(t)
+	cert, key = filepath.Join(dir, "kkdcp.pem"), filepath.Join(dir, "kkdcp.key")
+	writeFile(t, cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	writeFile(t, key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: p8}))
+	return cert, key
+}
+
+// TestSocketActivation: a service manager binds the sockets, passes them, and is told when the KDC
+// is ready and when it ends.
+func TestSocketActivation(t *testing.T) {
+	ctx, sites := newSites(t, "A.TEST")
+	a := sites[0]
+	a.kadmin(ctx, t, "addprinc -pw pw-alice +requires_preauth alice")
+	must(a.Start(ctx, "sh", "-c", "echo port: starting... >&2"))(t) // lets go of the port
+	address := fmt.Sprintf("127.0.0.1:%d", a.KDCPort)
+	udp := must(net.ListenUDP("udp", must(net.ResolveUDPAddr("udp", address))(t)))(t)
+	tcp := must(net.ListenTCP("tcp", must(net.ResolveTCPAddr("tcp", address))(t)))(t)
+	notify := must(net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(a.Dir, "notify"), Net: "unixgram"}))(t)
+	defer notify.Close()
+	check(t, notify.SetReadDeadline(time.Now().Add(waitTimeout)))
+	cmd := exec.CommandContext(ctx, "sh", "-c", `LISTEN_PID=$$ exec "$0" serve -n -r A.TEST`, filepath.Join(a.Realm().Daemon, "kdc"))
+	cmd.Env = append(a.Env(), "LISTEN_FDS=2", "NOTIFY_SOCKET="+notify.LocalAddr().String())
+	cmd.ExtraFiles = []*os.File{must(udp.File())(t), must(tcp.File())(t)}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	check(t, cmd.Start())
+	check(t, udp.Close())
+	check(t, tcp.Close())
+	said := func() string {
+		buf := make([]byte, 200)
+		n := must(notify.Read(buf))(t)
+		return string(buf[:n])
+	}
+	if got, want := said(), fmt.Sprintf("READY=1\nMAINPID=%d", cmd.Process.Pid); got != want {
+		t.Errorf("said %q, want %q", got, want)
+	}
+	for _, transport := range []testrealm.Transport{testrealm.UDP, testrealm.TCP} {
+		login(ctx, t, a.client(t, string(transport), transport), "alice")
+	}
+	check(t, cmd.Process.Signal(syscall.SIGTERM))
+	if got := said(); !strings.HasPrefix(got, "STOPPING=1") {
+		t.Errorf("said %q", got)
+	}
+	check(t, cmd.Wait())
+}
