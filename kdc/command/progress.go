@@ -12,7 +12,7 @@ import (
 
 const (
 	progressEvery = 250 * time.Millisecond // on a terminal
-	progressSlow  = 10 * time.Second       // a line each, where nobody looks
+	progressSlow  = 5 * time.Second        // a line each, where nobody looks
 )
 
 // progress shows on standard error how far a long loop is: on a terminal all the time, else with

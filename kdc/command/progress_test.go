@@ -69,27 +69,27 @@ func TestCounter(t *testing.T) {
 	}
 }
 
-// TestProgressWithoutTerminal: a line every ten seconds, and none for what takes less.
+// TestProgressWithoutTerminal: a line every five seconds, and none for what takes less.
 func TestProgressWithoutTerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var errs bytes.Buffer
 		u := &kdbUtil{console: newConsole(strings.NewReader(""), &bytes.Buffer{}, &errs)}
 		p := u.progress("dumped")
 		p.of(1000)
-		for range 99 {
+		for range 49 {
 			<-time.After(100 * time.Millisecond) // of the bubble's clock
 			p.step()
 		}
 		if errs.Len() > 0 {
 			t.Errorf("too early: %q", errs.String())
 		}
-		for range 150 {
+		for range 100 {
 			<-time.After(100 * time.Millisecond)
 			p.step()
 		}
 		p.end()
-		want := "kdb5_util: 100 of 1000 records dumped, 10 a second, 1m30s left\n" +
-			"kdb5_util: 200 of 1000 records dumped, 10 a second, 1m20s left\n"
+		want := "kdb5_util: 50 of 1000 records dumped, 10 a second, 1m35s left\n" +
+			"kdb5_util: 100 of 1000 records dumped, 10 a second, 1m30s left\n"
 		if errs.String() != want {
 			t.Errorf("%q", errs.String())
 		}
