@@ -117,7 +117,7 @@ func TestInherited(t *testing.T) {
 		cmd.Env = append(os.Environ(), inheritEnv+"=1", "LISTEN_FDS="+c.fds)
 		cmd.ExtraFiles = c.files
 		out, err := cmd.Output()
-		if err != nil || !strings.HasPrefix(string(out), c.want) || c.files != nil && len(c.files) == 3 && string(out) != c.want {
+		if err != nil || !strings.HasPrefix(string(out), c.want) || len(c.files) == 3 && string(out) != c.want {
 			t.Errorf("LISTEN_FDS=%s: %q, %v", c.fds, out, err)
 		}
 	}

@@ -262,6 +262,38 @@ func TestCrossRealm(t *testing.T) {
 	}
 }
 
+// TestCapaths: two realms that have only a third in common, which [capaths] names: ours and the stock
+// KDC in either place.
+func TestCapaths(t *testing.T) {
+	ctx, sites := newSites(t, "A.TEST", "B.TEST", "MITC.TEST")
+	a, c := sites[0], sites[2]
+	for _, s := range sites {
+		for _, tgt := range []string{"B.TEST@A.TEST", "A.TEST@B.TEST", "B.TEST@MITC.TEST", "MITC.TEST@B.TEST"} {
+			if strings.HasPrefix(tgt, s.realm+"@") || strings.HasSuffix(tgt, "@"+s.realm) {
+				s.kadmin(ctx, t, "addprinc -pw between-"+tgt+" krbtgt/"+tgt)
+			}
+		}
+		s.kadmin(ctx, t, "addprinc -pw pw-alice alice")
+	}
+	const paths = "[capaths]\n\tA.TEST = {\n\t\tMITC.TEST = B.TEST\n\t}\n\tMITC.TEST = {\n\t\tA.TEST = B.TEST\n\t}\n"
+	keytabs := map[*site]string{a: a.keytab(ctx, t, "host/svc.a.test"), c: c.keytab(ctx, t, "host/svc.mitc.test")}
+	for _, s := range sites {
+		addLines(t, s.KRB5Conf, paths)
+		s.start(ctx, t)
+	}
+	for from, to := range map[*site]*site{a: c, c: a} {
+		client := from.client(t, "capaths", testrealm.UDP)
+		login(ctx, t, client, "alice")
+		service := "host/svc." + strings.ToLower(to.realm) + "@" + to.realm
+		if out := run(ctx, t, client, "kvno", "-k", keytabs[to], service); !strings.Contains(out, "keytab entry valid") {
+			t.Errorf("kvno said %s", out)
+		}
+		if out := run(ctx, t, client, "klist", "-f"); !strings.Contains(out, "krbtgt/"+to.realm+"@B.TEST") || !strings.Contains(out, "T") {
+			t.Errorf("klist said %s", out)
+		}
+	}
+}
+
 // TestMixedKDCs: one realm, served by our KDC and by the stock one over the same database. A ticket
 // of either is good at the other, PAC included: for service tickets, for renewal, as evidence.
 func TestMixedKDCs(t *testing.T) {
