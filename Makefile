@@ -65,9 +65,11 @@ lint: vuln ## gofmt, go vet, staticcheck, govulncheck
 vuln: ## govulncheck; says so where its database cannot be reached
 	@GO='$(GO)' tests/vuln.sh $(GOVULNCHECK)
 
-bench: build ## kdb5_util against the stock one at SIZES principals, then the Go benchmarks
+bench: build ## kdb5_util and replication against the stock ones, then the Go benchmarks (BENCH_FULL=1: 64 slaves too)
 	@tests/deps.sh all
+	@tests/deps.sh netns
 	$(GO) run ./tests/bench -bin bin -n $(SIZES)
+	$(GO) run ./tests/bench/replication -bin bin
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 install: build ## install under PREFIX; MIT's names for the kdc go to PREFIX/libexec/krealm, so nothing stock is hidden

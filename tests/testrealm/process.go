@@ -32,9 +32,9 @@ type Process struct {
 }
 
 // start runs a program as the leader of a process group of its own. Its stderr and stdout go to
-// logFile and to memory. It returns when the readiness line has appeared; a program that ends or
+// logFile and to memory. It returns when the words of readiness have appeared; a program that ends or
 // stays silent before that is an error that carries what it wrote.
-func start(ctx context.Context, name, logFile string, cmd *exec.Cmd) (*Process, error) {
+func start(ctx context.Context, name, logFile, words string, cmd *exec.Cmd) (*Process, error) {
 	if err := os.MkdirAll(filepath.Dir(logFile), 0o700); err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func start(ctx context.Context, name, logFile string, cmd *exec.Cmd) (*Process, 
 	}()
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := p.WaitLog(ctx, ready); err != nil {
+	if err := p.WaitLog(ctx, words); err != nil {
 		p.Kill()
 		return nil, err
 	}

@@ -254,6 +254,15 @@ func (h *Host) Env() []string {
 // Start starts a server on this host and waits for its readiness line. The program is looked up
 // by lookUp. The realm ends it when it is closed.
 func (h *Host) Start(ctx context.Context, program string, args ...string) (*Process, error) {
+	return h.start(ctx, ready, program, args...)
+}
+
+// StartSaying is Start for a server that announces its readiness with other words.
+func (h *Host) StartSaying(ctx context.Context, words, program string, args ...string) (*Process, error) {
+	return h.start(ctx, words, program, args...)
+}
+
+func (h *Host) start(ctx context.Context, words, program string, args ...string) (*Process, error) {
 	h.release(program)
 	path, err := h.lookUp(h.realm.Daemon, program)
 	if err != nil {
@@ -265,12 +274,19 @@ func (h *Host) Start(ctx context.Context, program string, args ...string) (*Proc
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env, cmd.Dir = h.Env(), h.Dir
 	logFile := filepath.Join(h.Dir, "log", fmt.Sprintf("%02d-%s", h.runs, filepath.Base(program)))
-	p, err := start(ctx, name, logFile, cmd)
+	p, err := start(ctx, name, logFile, words, cmd)
 	if err != nil {
 		return nil, err
 	}
 	h.realm.processes = append(h.realm.processes, p)
 	return p, nil
+}
+
+// Release lets go of the ports that are held for this host: for servers that Start does not know.
+func (h *Host) Release() {
+	for _, p := range h.held {
+		p.release()
+	}
 }
 
 // wrapped is the command line that runs a program on this host.

@@ -42,7 +42,7 @@ func TestFreePortsAreHeldAndDistinct(t *testing.T) {
 
 func startShell(t *testing.T, script string) (*Process, error) {
 	t.Helper()
-	return start(t.Context(), "shell", filepath.Join(t.TempDir(), "log", "shell"), exec.Command("sh", "-c", script))
+	return start(t.Context(), "shell", filepath.Join(t.TempDir(), "log", "shell"), ready, exec.Command("sh", "-c", script))
 }
 
 func TestStartWaitsForReadiness(t *testing.T) {

@@ -1,0 +1,22 @@
+// Replication measures how fast changes reach slaves, with real processes (krep and krepd on real
+// sockets and real databases, all on this machine), and the stock iprop pair (kadmind and kpropd) in
+// the same run.
+//
+//	go run ./tests/bench/replication -bin bin -slaves 1,2,8 -n 10000
+//
+// A change's latency is measured with 1, 2, 8 slaves (and 64 with -full), one change at a time:
+// from the return of the commit to krep's knowing that every slave has applied it, asked for as
+// "kadmin.local -wait all" asks. That contains the way back of the acknowledgement, and with n slaves
+// it is the latency of the last of n. It is divided by what cannot be avoided: one fsync where the
+// master's database is, one fsync where the slave's is, one round trip over loopback, the medians of
+// the fsyncs taken in turn with the changes, so that all suffer from the same load.
+//
+// A burst is n changes by one writer, and by eight at a time, as fast as the database takes them; the
+// time ends when the last slave has the last. Octets on the wire are those that TCP counted (ss),
+// in both directions, without headers of TCP and IP; processor time is user and system time of the
+// daemons. Then one slave is stopped (SIGSTOP) during a burst, and the memory of krep is looked at.
+//
+// The stock pair runs with iprop_replica_poll = 1s, below which it does not go (0 means 10 s). Its
+// slave counts as having a change when its update log's header says so. Since its only writers are
+// its own programs, both sides also take the same script of kadmin.local.
+package main
