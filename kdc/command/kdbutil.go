@@ -102,6 +102,9 @@ func KDBUtil(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		}
 	}
 	err = c.run(u, ctx, rest)
+	if ferr := u.out.Flush(); err == nil && ferr != nil {
+		err = fmt.Errorf("%w while writing what was found", ferr)
+	}
 	if u.db != nil {
 		if cerr := u.db.Close(); err == nil && cerr != nil {
 			err = fmt.Errorf("%w while closing database", cerr)
@@ -193,7 +196,7 @@ func (u *kdbUtil) parse(args []string) (command string, rest []string, err error
 // on, and the exit status says so.
 func (u *kdbUtil) openAll(ctx context.Context) error {
 	var err error
-	if u.db, err = openDB(ctx, u.console, kdbUtilName, u.realm); err != nil {
+	if u.db, err = openDB(ctx, u.console.warner(kdbUtilName), u.realm); err != nil {
 		return fmt.Errorf("%w while initializing database", err)
 	}
 	km, err := u.db.Principal(ctx, u.realm.MasterPrincipal)
