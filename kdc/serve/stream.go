@@ -166,7 +166,9 @@ func (s *Server) serveStream(st *stream) {
 		msg, err := s.readMessage(st)
 		if err != nil {
 			if errors.Is(err, errTooLong) {
-				s.o.Log.Line(LevelInfo, "TCP client "+address(st.from)+": "+err.Error())
+				s.d.damaged(time.Now(), func() {
+					s.o.Log.Line(LevelInfo, "TCP client "+address(st.from)+": "+err.Error())
+				})
 				_ = writeMessage(st, s.d.plainError(krbmsg.ErrFieldTooLong))
 			}
 			return
