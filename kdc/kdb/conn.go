@@ -10,13 +10,17 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 )
 
 // SQLite's primary result codes that this package tells apart.
 const (
 	codeBusy       = 5
+	codeReadOnly   = 8
+	codeIOErr      = 10
 	codeFull       = 13
+	codeCantOpen   = 14
 	codeConstraint = 19
 	codeNotADB     = 26
 )
@@ -217,6 +221,20 @@ func placeholders(n, width int) string {
 	return strings.Repeat(row+",", n-1) + row
 }
 
+// diskTrouble names what the engine does not: it wants to write files beside the database even to
+// read, and says "unable to open" and "I/O error" of a disk that is read-only or full. nil: it is neither.
+func diskTrouble(path string) error {
+	dir := filepath.Dir(path)
+	if err := unix.Access(dir, unix.W_OK); err != nil {
+		return fmt.Errorf("cannot write in %s: %w", dir, err)
+	}
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err == nil && s.Blocks > 0 && s.Bavail == 0 {
+		return ErrFull
+	}
+	return nil
+}
+
 // annotate gives an engine error the name of the file it happened on, and ErrBusy and ErrFull
 // to callers that want to tell them apart. Other errors pass unchanged.
 func annotate(path string, err error) error {
@@ -227,6 +245,10 @@ func annotate(path string, err error) error {
 		return fmt.Errorf("kdb: %s: %w", path, ErrBusy)
 	case codeFull:
 		return fmt.Errorf("kdb: %s: %w", path, ErrFull)
+	case codeReadOnly, codeCantOpen, codeIOErr:
+		if cause := diskTrouble(path); cause != nil {
+			return fmt.Errorf("kdb: %s: %w (%w)", path, cause, err)
+		}
 	}
 	return fmt.Errorf("kdb: %s: %w", path, err)
 }
