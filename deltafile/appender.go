@@ -24,6 +24,9 @@ type AppenderOptions struct {
 	// when the file is first opened; 0 means 4 MiB, negative all of it. Later only what
 	// others have appended since is checked.
 	Verify int64
+	// OnDamage is told what was wrong with a file that Append has written anew; the damaged one
+	// is kept as NAME.damaged. It is called while the file is locked, and nil ignores it.
+	OnDamage func(error)
 }
 
 // Appender appends changesets to one delta file, which other processes may append to or
@@ -33,6 +36,7 @@ type Appender struct {
 	fsys   FS
 	sync   bool
 	verify int64
+	damage func(error)   // never nil
 	turn   chan struct{} // holds one token: whoever has taken it owns what follows
 	closed bool
 	file   File    // nil: not open
@@ -49,13 +53,16 @@ func OpenAppender(path string, o AppenderOptions) (*Appender, error) {
 	}
 	a := &Appender{
 		path: filepath.Clean(path), fsys: o.FS, sync: o.Sync, verify: o.Verify,
-		turn: make(chan struct{}, 1),
+		damage: o.OnDamage, turn: make(chan struct{}, 1),
 	}
 	if a.fsys == nil {
 		a.fsys = OSFS
 	}
 	if a.verify == 0 {
 		a.verify = defaultVerify
+	}
+	if a.damage == nil {
+		a.damage = func(error) {}
 	}
 	a.group.init()
 	a.group.syncDir = func() error { return a.fsys.SyncDir(filepath.Dir(a.path)) }
@@ -115,7 +122,10 @@ func (a *Appender) append(ctx context.Context, want State, fetch func(State) ([]
 		case errors.Is(err, errNoHead):
 			err = a.begin(ctx, want, fetch, a.replaceWith(""))
 		case isDamage(err) && a.known:
-			err = a.extend(ctx, want, fetch, true)
+			found := err
+			if err = a.extend(ctx, want, fetch, true); err == nil {
+				a.damage(found)
+			}
 		case err == nil:
 			err = a.extend(ctx, want, fetch, false)
 		}

@@ -253,13 +253,24 @@ func TestAppendHealsDamage(t *testing.T) {
 		bad := bytes.Clone(whole)
 		clear(bad[n:])
 		m.put("/d/delta", bad)
-		mustAppend(t, openMem(t, m), o, o.base)
+		var told error
+		a, err := OpenAppender("/d/delta", AppenderOptions{FS: m, OnDamage: func(err error) { told = err }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustAppend(t, a, o, o.base)
 		wantFile(t, m, o.base, o)
 		if _, _, _, err := readBytes(bad); errors.Is(err, ErrIncomplete) {
+			if told != nil {
+				t.Errorf("zeros from %d: a torn end is told as damage: %v", n, told)
+			}
 			continue // the last line without its end passes for a torn one
 		}
 		if got := m.get("/d/delta.damaged"); !bytes.Equal(got, bad) {
 			t.Fatalf("zeros from %d: the damaged file is not kept", n)
+		}
+		if fe := (*FormatError)(nil); !errors.As(told, &fe) || fe.File != "/d/delta" {
+			t.Fatalf("zeros from %d: told %v", n, told)
 		}
 	}
 }

@@ -163,7 +163,7 @@ func (k *kadmin) open(ctx context.Context, o *kadminOptions) error {
 	if !k.script {
 		k.printf("Authenticating as principal %s with password.\n", k.actor)
 	}
-	if k.db, err = openDB(ctx, k.console, kadminName, k.realm); err != nil {
+	if k.db, err = openDB(ctx, k.console.warner(kadminName), k.realm); err != nil {
 		return err
 	}
 	k.adm, err = admin.New(ctx, k.db, k.realm, o.opener(k.console, k.realm), admin.Options{

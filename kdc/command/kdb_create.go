@@ -57,7 +57,7 @@ func (u *kdbUtil) firstKvno() uint16 { return max(u.masterKvno, 1) }
 // file.
 func (u *kdbUtil) createFilled(ctx context.Context, key *krbcrypto.Key) error {
 	name := u.realm.DatabaseName
-	db, err := kdb.Create(ctx, u.realm.Database, u.realm.Name, dbOptions(u.console, kdbUtilName, u.realm))
+	db, err := kdb.Create(ctx, u.realm.Database, u.realm.Name, dbOptions(u.console.warner(kdbUtilName), u.realm))
 	if errors.Is(err, kdb.ErrExists) {
 		err = messagef("Cannot open database '%s': File exists", name)
 	}

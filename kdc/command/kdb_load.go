@@ -141,7 +141,7 @@ func cause(err error) error {
 
 // openForLoad opens the database; a full load makes one if there is none, which undo removes.
 func (u *kdbUtil) openForLoad(ctx context.Context, a loadArgs) (db *kdb.DB, undo func() error, err error) {
-	db, err = openDB(ctx, u.console, kdbUtilName, u.realm)
+	db, err = openDB(ctx, u.console.warner(kdbUtilName), u.realm)
 	if err == nil {
 		return db, nil, nil
 	}
@@ -151,7 +151,7 @@ func (u *kdbUtil) openForLoad(ctx context.Context, a loadArgs) (db *kdb.DB, undo
 	if a.dryRun {
 		db, undo, err = u.scratch(ctx)
 	} else {
-		db, err = kdb.Create(ctx, u.realm.Database, u.realm.Name, dbOptions(u.console, kdbUtilName, u.realm))
+		db, err = kdb.Create(ctx, u.realm.Database, u.realm.Name, dbOptions(u.console.warner(kdbUtilName), u.realm))
 		undo = func() error { return kdb.Remove(u.realm.Database) }
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -89,14 +90,13 @@ var errMasterPassword = messagef("Unable to decrypt latest master key with the p
 // openTimeout bounds the wait for another process at the start.
 const openTimeout = time.Minute
 
-// openDB opens the realm's database; trouble with the delta file is told on standard error,
-// under the program's name.
-func openDB(ctx context.Context, con *console, who string, r *realmconf.Realm) (*kdb.DB, error) {
+// openDB opens the realm's database; warn is told of trouble with the delta file.
+func openDB(ctx context.Context, warn func(string), r *realmconf.Realm) (*kdb.DB, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	db, err := kdb.Open(ctx, r.Database, dbOptions(con, who, r))
+	db, err := kdb.Open(ctx, r.Database, dbOptions(warn, r))
 	if errors.Is(err, kdb.ErrNoDatabase) {
-		return nil, messagef("Cannot open database '%s': No such file or directory", r.DatabaseName)
+		return nil, noDatabase(r)
 	}
 	if err != nil {
 		return nil, err
@@ -108,14 +108,33 @@ func openDB(ctx context.Context, con *console, who string, r *realmconf.Realm) (
 	return db, nil
 }
 
-func dbOptions(con *console, who string, r *realmconf.Realm) kdb.Options {
+// noDatabase says that the realm's database is not there. Who finds a file under the configured
+// name learns that it is MIT's.
+func noDatabase(r *realmconf.Realm) error {
+	if _, err := os.Stat(r.DatabaseName); err == nil {
+		return messagef("Cannot open database '%s': MIT's database moves in by MIT's \"kdb5_util dump\" and our \"kdb5_util load\"; there is no '%s'",
+			r.DatabaseName, r.Database)
+	}
+	return messagef("Cannot open database '%s': No such file or directory", r.DatabaseName)
+}
+
+func dbOptions(warn func(string), r *realmconf.Realm) kdb.Options {
 	return kdb.Options{
 		DeltaFile:   r.Krep.DeltaFile,
 		KeepChanges: r.KeepChanges,
 		OnDrainError: func(err error) {
-			con.errorf("%s: warning: the change is stored, but not in the delta file yet: %v\n", who, err)
+			warn(fmt.Sprintf("the change is stored, but not in the delta file yet: %v", err))
+		},
+		OnDeltaDamage: func(err error) {
+			warn(fmt.Sprintf("the delta file was damaged; it is kept as %s.damaged and written anew from the database: %v",
+				r.Krep.DeltaFile, err))
 		},
 	}
+}
+
+// warner returns a function that prints warnings of a program on standard error.
+func (c *console) warner(who string) func(string) {
+	return func(text string) { c.errorf("%s: warning: %s\n", who, text) }
 }
 
 // text is an error as it is shown: the text that MIT's programs have for it where there is one.

@@ -71,7 +71,7 @@ func (r *servedRealm) close() {
 }
 
 func (r *servedRealm) openDatabase(ctx context.Context) (*opened, error) {
-	db, err := openDB(ctx, r.server.con, serveName, r.conf)
+	db, err := openDB(ctx, r.warn, r.conf)
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +95,11 @@ func (r *servedRealm) openDatabase(ctx context.Context) (*opened, error) {
 	o.core = realm.New(settings, view, keys)
 	o.keeper = lockout.NewKeeper(o.core, view, db.SetLockouts, r.once("lockout fields not written"))
 	return o, nil
+}
+
+// warn is called by whoever drains.
+func (r *servedRealm) warn(text string) {
+	r.server.log.Line(serve.LevelWarning, "realm "+r.conf.Name+": "+text)
 }
 
 // openMaster opens the master key; a master password that was typed opens it once, a stash file

@@ -30,6 +30,9 @@ type Options struct {
 	// delta file. That change is safe in the database, and the next Drain, of any process,
 	// appends it; so the call that made the change still succeeds. nil ignores it.
 	OnDrainError func(error)
+	// OnDeltaDamage is told what was wrong with a delta file that a drain found damaged: it is
+	// written anew from the database, and the damaged one kept as NAME.damaged. nil ignores it.
+	OnDeltaDamage func(error)
 }
 
 // DefaultKeepChanges is MIT's default iprop_ulogsize.

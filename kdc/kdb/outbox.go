@@ -312,7 +312,7 @@ func (db *DB) openDelta(broken *deltafile.Appender) error {
 	if db.o.DeltaFile == "" || db.o.ReadOnly {
 		return nil
 	}
-	d, err := deltafile.OpenAppender(db.o.DeltaFile, deltafile.AppenderOptions{FS: db.o.DeltaFS})
+	d, err := deltafile.OpenAppender(db.o.DeltaFile, deltafile.AppenderOptions{FS: db.o.DeltaFS, OnDamage: db.o.OnDeltaDamage})
 	if err != nil {
 		return fmt.Errorf("kdb: %w", err)
 	}

@@ -145,6 +145,8 @@ func newKrepd(ctx context.Context, s *settings, log zerolog.Logger) (_ *krepd, e
 func openDatabase(ctx context.Context, s *settings, log zerolog.Logger) (*kdb.DB, error) {
 	o := kdb.Options{DeltaFile: s.delta, KeepChanges: s.realm.KeepChanges, OnDrainError: func(err error) {
 		log.Error().Err(err).Msg("delta file for the next tier could not be written")
+	}, OnDeltaDamage: func(err error) {
+		log.Warn().Err(err).Str("kept", s.delta+".damaged").Msg("delta file for the next tier was damaged and is written anew")
 	}}
 	db, err := kdb.Open(ctx, s.realm.Database, o)
 	if errors.Is(err, kdb.ErrNoDatabase) {
