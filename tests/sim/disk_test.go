@@ -63,6 +63,7 @@ type inode struct {
 	fails int // such fsyncs
 	lock  chan struct{}
 	scan  scan
+	sure  *reading // of durable, as a delta file; nil: not read yet
 }
 
 func newDisk(h *host) *disk {
@@ -413,10 +414,10 @@ func (f *file) Sync() error {
 		all := i.synced()
 		if half { // some of it has come to the platter
 			same := common(all, i.durable)
-			i.durable = all[:same+(len(all)-same)/2]
+			i.durable, i.sure = all[:same+(len(all)-same)/2], nil
 			return nil
 		}
-		i.durable, ok = all, true
+		i.durable, i.sure, ok = all, nil, true
 		if i.lost[1] > i.lost[0] {
 			d.lied = true
 			i.scan.damaged = true

@@ -15,6 +15,7 @@ import (
 // oracle watches a realm from outside and says what is wrong.
 type oracle struct {
 	w       *world
+	heard   bool                      // something has arrived somewhere since the last look
 	mu      sync.Mutex                // for what processes tell
 	history map[point]moment          // what the master has committed
 	order   map[deltafile.Epoch]int   // of the epochs
@@ -55,7 +56,10 @@ func (o *oracle) complain(format string, args ...any) { o.w.fail(format, args...
 
 // look checks everything that the last event may have changed.
 func (o *oracle) look() {
-	defer o.promises()
+	defer func() {
+		o.heard = false
+		o.promises()
+	}()
 	for _, h := range o.w.hosts {
 		v, fresh := h.db.look()
 		if fresh {
@@ -63,7 +67,9 @@ func (o *oracle) look() {
 			o.sights[h] = v
 		}
 		moved := o.disk(h)
-		o.acks(h)
+		if o.heard {
+			o.acks(h)
+		}
 		if fresh || moved {
 			o.keeps(h)
 		}
@@ -116,6 +122,9 @@ func (o *oracle) master(was, now sight) {
 			o.complain("O1: epoch begins at %v", now.at)
 		}
 		o.order[now.at.Epoch] = len(o.order) + 1
+		if len(o.order) > o.w.stats.epochs {
+			o.complain("O1: epoch %v was begun by nobody", now.at.Epoch)
+		}
 	} else {
 		o.w.stats.commits++
 		if now.last != nil {
@@ -243,8 +252,11 @@ func (o *oracle) safe(h *host, e deltafile.Epoch) uint64 {
 	for n, i := range h.disk.candidates(spoolName) {
 		end := db.Serial
 		if i != nil {
-			if base, css, _ := parse(i.durable); base.Epoch == e && base.Serial <= db.Serial && len(css) > 0 {
-				end = max(end, css[len(css)-1].Serial)
+			if i.sure == nil {
+				i.sure = read(i.durable)
+			}
+			if i.sure.base.Epoch == e && i.sure.base.Serial <= db.Serial {
+				end = max(end, i.sure.last.Serial)
 			}
 		}
 		if n == 0 || end < least {
@@ -252,6 +264,18 @@ func (o *oracle) safe(h *host, e deltafile.Epoch) uint64 {
 		}
 	}
 	return least
+}
+
+// reading is what can be read of a delta file.
+type reading struct{ base, last deltafile.State }
+
+func read(b []byte) *reading {
+	base, css, _ := parse(b)
+	r := &reading{base, base}
+	for _, cs := range css {
+		r.last = r.last.After(cs)
+	}
+	return r
 }
 
 // parse reads a delta file.

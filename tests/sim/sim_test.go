@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"testing/cryptotest"
@@ -24,7 +25,7 @@ var (
 	flagFirst    = flag.Uint64("sim.first", 1, "the seed of the first of them")
 	flagDuration = flag.Duration("sim.duration", 0, "tell stories for so long instead")
 	flagBad      = flag.Int("sim.bad", 1, "how many bad stories TestStories puts up with before it stops")
-	flagReal     = flag.Bool("sim.real", false, "with the real database (TestSeed)")
+	flagReal     = flag.Bool("sim.real", false, "with the real database")
 )
 
 func TestMain(m *testing.M) {
@@ -69,8 +70,23 @@ func (w *world) story() {
 			}
 		}
 	}
+	var dir string
+	if w.plan.real {
+		dir = realDir()
+		defer func() { _ = os.RemoveAll(dir) }()
+	}
 	for _, h := range w.hosts {
-		h.db = newStore(h)
+		if !w.plan.real {
+			h.db = newStore(h)
+		} else {
+			own := filepath.Join(dir, h.name)
+			if err := os.Mkdir(own, 0o700); err != nil {
+				panic(err)
+			}
+			s := newRealStore(h, own)
+			defer s.close()
+			h.db = s
+		}
 		h.listed = append(h.listed, h.kids...)
 	}
 	w.oracle.look()
@@ -190,7 +206,7 @@ func TestStories(t *testing.T) {
 		if *flagDuration > 0 && time.Since(begun) > *flagDuration || *flagDuration == 0 && n == *flagSeeds {
 			break
 		}
-		w := tell(t, seed, nil)
+		w := tell(t, seed, func(p *plan) { p.real = *flagReal })
 		if w.err != nil {
 			t.Errorf("%v\nreplay: go test ./tests/sim -run TestSeed -sim.seed=%d -v", w.err, seed)
 			if bad++; bad == *flagBad {
