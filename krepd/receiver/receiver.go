@@ -137,6 +137,9 @@ func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
 	r.current = s
 	r.mu.Unlock()
 	if before != nil {
+		// A feeder that lost its connection and is back, or a second one.
+		s.log.Warn().Str("replaced", before.conn.Peer()).Str("replaced_peer", before.conn.RemoteAddr()).
+			Msg("a new stream takes the place of one that had not ended: if this goes on, two masters feed this slave")
 		before.cancel(errReplaced)
 		<-before.done
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -529,6 +530,8 @@ func TestFullSpoolIsNot(t *testing.T) {
 
 func TestNewStreamTakesThePlace(t *testing.T) {
 	b := newBench(t)
+	var log bytes.Buffer
+	b.rec.o.Log = zerolog.New(zerolog.SyncWriter(&log)).Level(zerolog.WarnLevel)
 	old := b.connect()
 	old.hello()
 	fresh := b.connect()
@@ -539,6 +542,10 @@ func TestNewStreamTakesThePlace(t *testing.T) {
 	b.stop()
 	if m := want[*wire.Bye](fresh); m.Text != "krepd stops" {
 		t.Errorf("%q", m.Text)
+	}
+	b.wg.Wait()
+	if n := strings.Count(log.String(), "two masters"); n != 1 {
+		t.Errorf("%d warnings of a second feeder, want 1: %s", n, log.String())
 	}
 }
 
