@@ -115,6 +115,13 @@ func TestResyncPauseResume(t *testing.T) {
 		t.Helper()
 		must(x.Master.Must(ctx, "", "krep", args...))(t)
 	}
+	for { // both are streaming: status 0
+		result, err := x.Master.Run(ctx, "", "krep", "status")
+		check(t, err)
+		if result.Status == 0 && strings.Count(result.Stdout, "streaming") == 2 {
+			break
+		}
+	}
 	krep("resync", first)
 	says(ctx, t, x.krep, "asked for by the administrator")
 	krep("pause", first)
