@@ -82,7 +82,7 @@ func newFlags(name string, stderr io.Writer, full bool) *flags {
 	f.StringVar(&f.snapshot, "snapshot-command", "", "shell `command` that writes a dump to its standard output; default: snapshot_command, else our database")
 	f.StringVar(&f.princ, "principal", "", "`principal` to authenticate as; default: krep/HOST of the keytab")
 	f.StringVar(&f.maxSize, "max-size", "", "`size` of the delta file beyond which slaves that are down let go of it; default: delta_max_size, else 1 GiB")
-	f.StringVar(&f.maxAge, "max-age", "", "`age` of changes beyond which they do; default: delta_max_age, else none")
+	f.StringVar(&f.maxAge, "max-age", "", "`age` of changes beyond which slaves that are down let go of them; default: delta_max_age, else none")
 	f.StringVar(&f.listen, "listen", "", "`address` to listen on for slaves that connect; default: connect_listen, else none")
 	f.StringVar(&f.database, "d", "", "database `name`, without .sqlite; default: database_name")
 	f.BoolVar(&f.check, "check", false, "print the effective settings and where they came from, check them, and exit")
