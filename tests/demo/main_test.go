@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,17 +14,35 @@ import (
 
 const fixture = "../testdata/realm"
 
-// build builds the programs and sends the demo's throw-away directory where the test can see it.
-func build(t *testing.T) (bin, temp string) {
-	t.Helper()
-	bin, temp = t.TempDir(), t.TempDir()
-	if err := testrealm.Build(t.Context(), "../..", bin, false); err != nil {
-		t.Fatal(err)
+// bin is where TestMain built the programs.
+var bin string
+
+func TestMain(m *testing.M) {
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "krealm-bin-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = testrealm.Build(context.Background(), "../..", dir, false)
 	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	bin = dir
+	return m.Run()
+}
+
+// runOnce sends the demo's throw-away directory where the test can see it, and has it end by itself.
+func runOnce(t *testing.T) (temp string) {
+	t.Helper()
+	temp = t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	t.Setenv("ONCE", "1")
 	t.Setenv("KEEP", "")
-	return bin, temp
+	return temp
 }
 
 func left(t *testing.T, dir string) []os.DirEntry {
@@ -36,7 +55,7 @@ func left(t *testing.T, dir string) []os.DirEntry {
 }
 
 func TestShow(t *testing.T) {
-	bin, temp := build(t)
+	temp := runOnce(t)
 	var stdout, stderr bytes.Buffer
 	if status := run(t.Context(), bin, fixture, &stdout, &stderr); status != 0 {
 		t.Fatalf("status %d\n%s%s", status, &stdout, &stderr)
@@ -51,7 +70,7 @@ func TestShow(t *testing.T) {
 
 // TestShowFails: what does not hold is said, with exit status 1, and nothing is left behind.
 func TestShowFails(t *testing.T) {
-	bin, temp := build(t)
+	temp := runOnce(t)
 	dir := filepath.Join(temp, "fixture")
 	if err := os.CopyFS(dir, os.DirFS(fixture)); err != nil {
 		t.Fatal(err)
@@ -78,7 +97,7 @@ func TestShowFails(t *testing.T) {
 
 // TestShowInterrupted: a cancelled show (Ctrl-C) fails and cleans up.
 func TestShowInterrupted(t *testing.T) {
-	bin, temp := build(t)
+	temp := runOnce(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	stdout := &cancelAt{text: "krepd is killed", cancel: cancel}
 	var stderr bytes.Buffer
