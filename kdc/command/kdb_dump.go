@@ -133,7 +133,13 @@ func matchesAny(exprs []*regexp.Regexp, name string) bool {
 
 // dumpFile writes the dump under a temporary name, renames it, and marks FILE.dump_ok, which
 // kprop looks at. FILE.dump_ok is locked meanwhile.
+//
+// What is there and is no file, as /dev/stdout, is written to as it is: a rename would put a file
+// in its place.
 func (u *kdbUtil) dumpFile(ctx context.Context, a dumpArgs) (err error) {
+	if fi, err := os.Stat(a.file); err == nil && !fi.Mode().IsRegular() {
+		return u.dumpDevice(ctx, a)
+	}
 	okName := a.file + ".dump_ok"
 	ok, err := os.OpenFile(okName, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -161,6 +167,22 @@ func (u *kdbUtil) dumpFile(ctx context.Context, a dumpArgs) (err error) {
 	}
 	_, err = ok.Write([]byte{0})
 	return err
+}
+
+func (u *kdbUtil) dumpDevice(ctx context.Context, a dumpArgs) error {
+	f, err := os.OpenFile(a.file, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("%w while opening %s", cause(err), a.file)
+	}
+	w := bufio.NewWriterSize(f, 1<<16)
+	err = u.write(ctx, w, a)
+	if err == nil {
+		err = w.Flush()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("%w performing dump", interrupted(err))
+	}
+	return nil
 }
 
 func (u *kdbUtil) writeDump(ctx context.Context, f *os.File, a dumpArgs) error {

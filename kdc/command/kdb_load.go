@@ -15,6 +15,7 @@ import (
 	"krealm/dumpfmt"
 	"krealm/kdc/heimdal"
 	"krealm/kdc/kdb"
+	"krealm/kdc/mkey"
 )
 
 // loadArgs are the arguments of load.
@@ -97,9 +98,12 @@ func (u *kdbUtil) load(ctx context.Context, args []string) error {
 	p.share = counted.share
 	err = u.loadInto(ctx, db, in, form, a, p)
 	p.end()
-	if err != nil {
+	switch {
+	case err != nil:
 		u.reportLoad(a, err)
 		err = errSilent
+	case !a.update && !a.dryRun:
+		u.warnStash(ctx, db)
 	}
 	if cerr := db.Close(); err == nil {
 		err = cerr
@@ -210,6 +214,25 @@ func (u *kdbUtil) reportLoad(a loadArgs, err error) {
 		u.errorf("%s: hint: give the file with Heimdal's master key (m-key) with -heimdal_mkey, or make the dump with kadmin -l dump --decrypt\n", kdbUtilName)
 	}
 	u.errorf("%s: restore failed, the database is as it was\n", kdbUtilName)
+}
+
+// warnStash says that the stash file does not open what was loaded: a load needs no key, but
+// neither the KDC nor kadmin.local will start. A stash file that is not there yet is no news.
+func (u *kdbUtil) warnStash(ctx context.Context, db *kdb.DB) {
+	km, err := db.Principal(ctx, u.realm.MasterPrincipal)
+	if err != nil { // a part of a realm
+		return
+	}
+	st, err := mkey.ReadStashOf(u.realm.StashFile, u.realm.MasterPrincipal)
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	if err == nil {
+		_, err = mkey.Open(st, km)
+	}
+	if err != nil {
+		u.errorf("%s: Warning: loaded, but %v\n", kdbUtilName, err)
+	}
 }
 
 // nameWriter prints the name of each record that passes through it.
