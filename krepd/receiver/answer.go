@@ -34,10 +34,7 @@ func (s *session) answer(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.dirty:
-			if _, err := s.o.Spool.Sync(); err != nil {
-				err = fmt.Errorf("spool could not be synced: %w", err)
-				_ = s.send(&wire.Error{Reason: wire.ReasonInternal, Text: err.Error()})
-				s.r.die(err)
+			if err := s.sync(); err != nil {
 				return err
 			}
 		case <-changed:
@@ -47,6 +44,17 @@ func (s *session) answer(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// sync makes durable what was appended. That it fails is the end of krepd, not only of the stream.
+func (s *session) sync() error {
+	_, err := s.o.Spool.Sync()
+	if err != nil {
+		err = fmt.Errorf("spool could not be synced: %w", err)
+		_ = s.send(&wire.Error{Reason: wire.ReasonInternal, Text: err.Error()})
+		s.r.die(err)
+	}
+	return err
 }
 
 // told is what the feeder knows: the last acknowledgement, and after how many full copies.

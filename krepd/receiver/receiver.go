@@ -274,6 +274,14 @@ func (s *session) hello(ctx context.Context) error {
 		_ = s.send(&wire.Bye{Text: "busy with something else"})
 		return fmt.Errorf("applier is busy: %w", err)
 	}
+	// What an earlier stream has appended and did not come to sync counts as well: the applier has
+	// it, or soon will, and an acknowledgement of more than hello has told and krep has sent
+	// would be one of another history.
+	if s.o.Spool.Last().Serial > s.o.Spool.Durable().Serial {
+		if err := s.sync(); err != nil {
+			return err
+		}
+	}
 	st, err := s.o.Applier.Standing(ctx, false)
 	if err != nil {
 		return err

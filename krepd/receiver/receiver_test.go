@@ -252,6 +252,19 @@ func TestHelloTellsWhereTheSlaveIs(t *testing.T) {
 	}
 }
 
+// What an earlier stream has left unsynced is synced and told; the applier may have it.
+func TestHelloSyncsWhatIsLeft(t *testing.T) {
+	b := newBench(t)
+	close(b.spool.allow)
+	_, at := some(t, b.base, 3, 10)
+	b.spool.last = at
+	b.app.set(func(st *Standing) { st.Applied = at })
+	h := b.connect().hello()
+	if h.Point.Serial != 3 || h.Point.Hash != at.Hash || h.Applied != 3 || !b.spool.Durable().Same(at) {
+		t.Errorf("%+v, durable %v", h, b.spool.Durable())
+	}
+}
+
 // S2: nothing is acknowledged before it is synced; what comes meanwhile shares the next sync.
 func TestAckOnlyAfterSync(t *testing.T) {
 	b := newBench(t)
