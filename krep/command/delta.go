@@ -231,6 +231,9 @@ func newOutput(path string, otherwise io.Writer) (*output, error) {
 	if path == "" {
 		return &output{Writer: otherwise}, nil
 	}
+	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: no regular file: a new one would take its place", path)
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".new-*") // mode 0600
 	if err != nil {
 		return nil, err

@@ -146,6 +146,9 @@ func TestDeltaExport(t *testing.T) {
 	if names, err := os.ReadDir(dir); err != nil || len(names) != 2 {
 		t.Errorf("left behind: %v, %v", names, err)
 	}
+	if status, _, errs := runDelta("", "export", deltaFixture("changes"), "-o", dir); status == 0 || !strings.Contains(errs, "no regular file") {
+		t.Errorf("over a directory: status %d\n%s", status, errs)
+	}
 }
 
 // configure gives the test a krb5.conf whose realm has a delta file in dir.
