@@ -43,11 +43,19 @@ func (f *Feed) cut(ctx context.Context) error {
 		if !worth {
 			continue
 		}
-		if err := f.truncate(ctx, e, upto); err != nil {
+		again, err := f.truncate(ctx, e, upto)
+		if err != nil {
 			return err
+		}
+		if again {
+			quiet.Reset(cutAgain * f.o.Quiet)
 		}
 	}
 }
+
+// cutAgain is how many times Options.Quiet a cut that has failed waits for the next, if nothing
+// calls for it before.
+const cutAgain = 50
 
 // worth tells whether to rewrite the file, and what to drop.
 func (f *Feed) worth(still bool) (e deltafile.Epoch, upto uint64, ok bool) {
@@ -70,23 +78,22 @@ func (f *Feed) worth(still bool) (e deltafile.Epoch, upto uint64, ok bool) {
 	return e, upto, free >= f.o.MinCut && free >= f.size/2
 }
 
-func (f *Feed) truncate(ctx context.Context, e deltafile.Epoch, upto uint64) error {
+// truncate cuts the file; again says that it could not, for a reason that may pass.
+func (f *Feed) truncate(ctx context.Context, e deltafile.Epoch, upto uint64) (again bool, err error) {
 	base, err := deltafile.TruncateFS(ctx, f.o.Tail.FS, f.o.Path, e, upto)
 	var epoch *deltafile.EpochError
 	switch {
 	case ctx.Err() != nil:
-		return nil
+		return false, nil
 	case errors.As(err, &epoch), errors.Is(err, fs.ErrNotExist):
-		return nil // follow sees it too
+		return false, nil // follow sees it too
 	case err != nil:
 		var damage *deltafile.FormatError
 		if errors.As(err, &damage) {
-			return err
+			return false, err
 		}
-		// A full disk, say. The file only grows meanwhile, and the next acknowledgement
-		// or quiet moment tries again.
-		f.o.Log.Error().Err(err).Msg("delta file could not be cut")
-		return nil
+		f.o.Log.Error().Err(err).Msg("delta file could not be cut, trying again") // a full disk, say
+		return true, nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -94,7 +101,7 @@ func (f *Feed) truncate(ctx context.Context, e deltafile.Epoch, upto uint64) err
 		f.o.Log.Debug().Uint64("serial", base.Serial).Msg("delta file cut")
 		f.rebase(base)
 	}
-	return nil
+	return false, nil
 }
 
 // limit lets go of slaves that hold the file beyond its limits.

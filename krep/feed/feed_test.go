@@ -257,6 +257,35 @@ func TestBusyFileStaysSmall(t *testing.T) {
 	}
 }
 
+// fullFS cannot rename so many times.
+type fullFS struct {
+	deltafile.FS
+	times atomic.Int32
+}
+
+func (f *fullFS) Rename(oldname, newname string) error {
+	if f.times.Add(-1) >= 0 {
+		return errors.New("no space left on device")
+	}
+	return f.FS.Rename(oldname, newname)
+}
+
+// A cut that fails is tried again though nothing else happens.
+func TestCutIsTriedAgain(t *testing.T) {
+	disk := &fullFS{FS: deltafile.OSFS}
+	disk.times.Store(2)
+	b := newBench(t, func(o *Options) { o.Tail.FS = disk })
+	b.begin(7)
+	b.add(3, 100)
+	b.caughtUp()
+	b.safe.Store(3)
+	b.feed.Acked()
+	b.until("the file is cut", func(base, _ deltafile.State) bool { return base.Serial == 3 })
+	if n := disk.times.Load(); n != -1 {
+		t.Errorf("%d renames are left", n)
+	}
+}
+
 func TestLimitLetsGo(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.MaxSize = 500_000 })
 	b.begin(7)
