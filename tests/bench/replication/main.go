@@ -20,6 +20,7 @@ type settings struct {
 	slaves  []int
 	changes int // of a burst
 	singles int // of a latency measurement
+	copied  int // principals of a full copy
 	stock   bool
 }
 
@@ -31,6 +32,7 @@ func main() {
 	full := flag.Bool("full", os.Getenv("BENCH_FULL") == "1", "64 slaves too")
 	flag.IntVar(&s.changes, "n", 10000, "changes of a burst")
 	flag.IntVar(&s.singles, "singles", 300, "changes of a latency measurement")
+	flag.IntVar(&s.copied, "copy", 200000, "principals of a full copy; 0: none is measured")
 	flag.BoolVar(&s.stock, "stock", true, "measure the stock iprop pair too")
 	flag.Parse()
 	if *full {
@@ -73,6 +75,11 @@ func (s *settings) run(ctx context.Context) error {
 		}
 		if i == 0 {
 			ours = r
+		}
+	}
+	if s.copied > 0 {
+		if err := s.fullCopy(ctx); err != nil {
+			return fmt.Errorf("full copy: %w", err)
 		}
 	}
 	if !s.stock {
