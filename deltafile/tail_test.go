@@ -163,11 +163,12 @@ func TestTailTime(t *testing.T) {
 			}
 			m.mu.Unlock()
 			start := time.Now()
+			o.commit(t, 1)
+			serial := o.state().Serial
 			go func() {
-				take(t, tail, o, o.state().Serial, 1)
+				take(t, tail, o, serial, 1)
 				got <- time.Since(start)
 			}()
-			o.commit(t, 1)
 			synctest.Wait()
 			start = time.Now()
 			mustAppend(t, a, o, o.base)
