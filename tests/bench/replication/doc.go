@@ -16,6 +16,9 @@
 // in both directions, without headers of TCP and IP; processor time is user and system time of the
 // daemons. Then one slave is stopped (SIGSTOP) during a burst, and the memory of krep is looked at.
 //
+// A full copy of 200,000 principals (-copy) fills an empty slave; then another is sent while a client
+// logs in at the slave's KDC again and again, which must never fail.
+//
 // The stock pair runs with iprop_replica_poll = 1s, below which it does not go (0 means 10 s). Its
 // slave counts as having a change when its update log's header says so. Since its only writers are
 // its own programs, both sides also take the same script of kadmin.local.
