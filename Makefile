@@ -9,6 +9,7 @@ BENCHTIME   ?= 1s
 SIZES       ?= 200000
 DURATION    ?= 5m
 SEED        ?= 0
+SEEDS       ?= 1000000000
 PKG         ?= ./...
 ARGS        ?=
 ONCE        ?=
@@ -17,13 +18,13 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK ?= golang.org/x/vuln/cmd/govulncheck@v1.1.4
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz lint vuln bench install deps clean crash netns
+.PHONY: help build run test race fuzz lint vuln bench install deps clean crash netns simulate
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  Settings: ONCE=1 (run: end after the show), KEEP=1 (run: keep its directory), PKG=./kdc/... ARGS=-v (test, race),'
-	@echo '  FUZZTIME=20s, BENCHTIME=1s, SIZES=200000,1000000 (bench), DURATION=5m, SEED=n (crash), PREFIX=/usr/local, DESTDIR='
+	@echo '  FUZZTIME=20s, BENCHTIME=1s, SIZES=200000,1000000 (bench), DURATION=5m, SEED=n (crash, simulate), PREFIX=/usr/local, DESTDIR='
 
 build: ## build bin/kdc, bin/krep, bin/krepd
 	$(GO) build -trimpath -o bin/ ./kdc ./krep ./krepd
@@ -46,6 +47,10 @@ race: ## all tests under the race detector
 
 fuzz: ## every fuzz target for FUZZTIME
 	@tests/fuzz.sh $(FUZZTIME)
+
+simulate: ## a realm simulated from random seeds for DURATION (SEED=n: the first; SEEDS=n: how many)
+	$(GO) test ./tests/sim -run 'TestEveryStep|TestStories|TestRealStories' -count=1 -v -timeout 0 -sim.stride=1 -sim.bad=10 \
+	  -sim.duration=$(DURATION) -sim.seeds=$(SEEDS) -sim.first=$$([ $(SEED) = 0 ] && date +%s || echo $(SEED))
 
 crash: ## kill -9, bad networks, full disk, clock steps on a master and three slaves for DURATION (SEED=n)
 	@tests/deps.sh client

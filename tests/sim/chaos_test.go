@@ -2,6 +2,7 @@ package sim
 
 import (
 	"slices"
+	"testing"
 	"time"
 )
 
@@ -32,6 +33,9 @@ func (w *world) verdict(o *op, name string) (v verdict) {
 	if o.p.host.disk.full && (o.kind == "write" || o.kind == "create" || o.kind == "commit" || o.kind == "load") {
 		return verdict{fail: errNoRoom, half: divisible && how%2 == 0}
 	}
+	if w.turns++; w.turns == w.plan.crashAt {
+		return w.plan.crash
+	}
 	if w.quiet {
 		return v
 	}
@@ -59,6 +63,42 @@ func (w *world) verdict(o *op, name string) (v verdict) {
 		v.half = divisible
 	}
 	return v
+}
+
+// TestEveryStep tells one quiet story again and again; each time another operation, up to the last
+// one, is the last of its process or machine: before, while or after it takes effect.
+func TestEveryStep(t *testing.T) {
+	quiet := func(p *plan) {
+		*p = plan{slaves: 2, grandkids: 1, writers: 2, think: 100 * time.Millisecond, burst: 3, budget: 8, names: 5,
+			trouble: 4 * time.Second, every: time.Hour, latency: time.Millisecond, buffer: 65536, slow: map[string]int{},
+			heartbeat: 1500 * time.Millisecond, ticket: time.Hour, feedWindow: 500, sendWindow: 1000, minCut: 300,
+			maxCopies: 1, keep: 3}
+		for _, name := range []string{"master", "slave0", "slave1", "grandkid0"} {
+			p.slow[name] = 1
+		}
+	}
+	whole := tell(t, 1, quiet)
+	if whole.err != nil {
+		t.Fatal(whole.err)
+	}
+	stories := 0
+	for at := 1; at <= whole.turns; at++ {
+		for i, v := range []verdict{
+			{crash: killed}, {crash: killed, late: true}, {crash: killed, half: true},
+			{crash: powerCut}, {crash: powerCut, late: true}, {crash: powerCut, half: true},
+			{fail: errIO}, {fail: errNoRoom, half: true},
+		} {
+			if (at+i)%*flagStride != 0 {
+				continue
+			}
+			w := tell(t, 1, func(p *plan) { quiet(p); p.crashAt, p.crash = at, v })
+			stories++
+			if w.err != nil {
+				t.Fatalf("%v\nturn %d of %d was %+v", w.err, at, whole.turns, v)
+			}
+		}
+	}
+	t.Logf("%d stories, a trouble at each of %d turns", stories, whole.turns)
 }
 
 // trouble makes something happen now and then, until it is time to mend everything.
@@ -133,10 +173,10 @@ func (w *world) mischief() {
 
 // set is the running krep of a host.
 func (h *host) set() *krepParts {
-	if h.krep == nil || h.krep.p.gone() {
-		return nil
+	if k := h.krep.Load(); k != nil && !k.p.gone() {
+		return k
 	}
-	return h.krep
+	return nil
 }
 
 func (w *world) resync(h *host, x uint64) {

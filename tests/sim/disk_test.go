@@ -208,8 +208,8 @@ func alias(name string) string {
 }
 
 func (f fsOf) Open(name string) (deltafile.File, error) {
-	if f.p.gone() {
-		return nil, errKilled
+	if err := f.p.glance("open", alias(name)); err != nil {
+		return nil, err
 	}
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
@@ -288,8 +288,8 @@ func (f fsOf) Remove(name string) error {
 }
 
 func (f fsOf) Stat(name string) (deltafile.Info, error) {
-	if f.p.gone() {
-		return deltafile.Info{}, errKilled
+	if err := f.p.glance("stat", alias(name)); err != nil {
+		return deltafile.Info{}, err
 	}
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
@@ -350,6 +350,9 @@ func (f *file) usable() error {
 
 func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	if err := f.usable(); err != nil {
+		return 0, err
+	}
+	if err := f.fs.p.glance("read", f.name); err != nil {
 		return 0, err
 	}
 	f.fs.d.mu.Lock()
@@ -448,6 +451,9 @@ func (f *file) Stat() (deltafile.Info, error) {
 	if err := f.usable(); err != nil {
 		return deltafile.Info{}, err
 	}
+	if err := f.fs.p.glance("fstat", f.name); err != nil {
+		return deltafile.Info{}, err
+	}
 	f.fs.d.mu.Lock()
 	defer f.fs.d.mu.Unlock()
 	return deltafile.Info{Ino: f.i.id, Size: int64(len(f.i.data))}, nil
@@ -460,7 +466,7 @@ func (f *file) Lock(ctx context.Context) error {
 	f.mu.Lock()
 	held := f.locked
 	f.mu.Unlock()
-	if held {
+	if held || f.fs.p.w.plan.bugs.unlocked() {
 		return nil
 	}
 	if ctx.Err() != nil { // first: a select would toss a coin

@@ -2,10 +2,13 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -24,7 +27,8 @@ import (
 
 const (
 	realmName = "EXAMPLE.ORG"
-	port      = "7754"
+	port      = "7754" // of krepd
+	krepPort  = "7755" // of krep, for slaves that connect to it
 	deltaName = "/var/krep/delta"
 	spoolName = "/var/krep/spool"
 )
@@ -43,10 +47,11 @@ type host struct {
 	off    bool // no power
 	roles  []*role
 	log    zerolog.Logger
+	calls  bool    // its krepd dials the parent's krep, not the other way round
 	listed []*host // of its slave list, as krep has it
 
-	krep  *krepParts  // of the running krep
-	krepd *krepdParts // of the running krepd
+	krep  atomic.Pointer[krepParts]  // of the last krep
+	krepd atomic.Pointer[krepdParts] // of the last krepd
 }
 
 // role is a process that is to run on a host.
@@ -330,10 +335,21 @@ func (h *host) runKrep(p *proc) error {
 		},
 	})
 	set.Update(h.slaves())
-	h.krep = &krepParts{p, f, set}
+	h.krep.Store(&krepParts{p, f, set})
 	g, ctx := errgroup.WithContext(p.ctx)
 	g.Go(func() error { return f.Run(ctx) })
 	g.Go(func() error { set.Run(ctx); return nil })
+	if slices.ContainsFunc(h.kids, func(k *host) bool { return k.calls }) {
+		ln, err := w.net.listen(p, net.JoinHostPort(h.name, krepPort))
+		if err != nil {
+			p.cancel()
+			return errors.Join(err, g.Wait())
+		}
+		server := &stream.Server{Log: log,
+			Acceptor: &stream.Acceptor{Keys: h.realm.Keytab(principal(h.name)), Allow: set.Expects},
+			Handle:   func(ctx context.Context, c *stream.Conn) { _ = set.Take(ctx, c) }}
+		g.Go(func() error { return server.Serve(ctx, ln) })
+	}
 	return g.Wait()
 }
 
@@ -341,7 +357,11 @@ func (h *host) runKrep(p *proc) error {
 func (h *host) slaves() []slavelist.Slave {
 	var text strings.Builder
 	for _, k := range h.listed {
-		fmt.Fprintf(&text, "%s %s\n", net.JoinHostPort(k.name, port), principal(k.name))
+		fmt.Fprintf(&text, "%s %s", net.JoinHostPort(k.name, port), principal(k.name))
+		if k.calls {
+			text.WriteString(" connects")
+		}
+		text.WriteString("\n")
 	}
 	list, err := slavelist.Parse(strings.NewReader(text.String()), slavelist.Defaults{Realm: realmName, Port: 7754})
 	if err != nil {
@@ -353,8 +373,8 @@ func (h *host) slaves() []slavelist.Slave {
 // list changes the slave list, and tells a running krep.
 func (h *host) list(hosts []*host) {
 	h.listed = hosts
-	if h.krep != nil && !h.krep.p.gone() {
-		h.krep.set.Update(h.slaves())
+	if k := h.set(); k != nil {
+		k.set.Update(h.slaves())
 	}
 }
 
@@ -395,18 +415,22 @@ func (h *host) runKrepd(p *proc) error {
 	defer func() { _ = db.Close() }()
 	db = w.plan.bugs.replica(db)
 	applier := apply.New(db, sp, log)
-	rec := receiver.New(receiver.Options{Realm: realmName, Spool: sp, Applier: standing{applier, db}, Log: log,
+	rec := receiver.New(receiver.Options{Realm: realmName, Spool: w.plan.bugs.spool(sp), Applier: standing{applier, db}, Log: log,
 		Heartbeat: w.plan.heartbeat, FS: fsys})
-	server := &stream.Server{Handle: rec.Handle, Log: log,
-		Acceptor: h.realm.Acceptor(principal(h.name), principal(h.parent.name))}
-	ln, err := w.net.listen(p, net.JoinHostPort(h.name, port))
-	if err != nil {
-		return err
-	}
-	h.krepd = &krepdParts{p, sp, applier}
 	g, ctx := errgroup.WithContext(p.ctx)
+	if h.calls {
+		g.Go(func() error { return h.call(ctx, p, rec) })
+	} else {
+		ln, err := w.net.listen(p, net.JoinHostPort(h.name, port))
+		if err != nil {
+			return err
+		}
+		server := &stream.Server{Handle: rec.Handle, Log: log,
+			Acceptor: h.realm.Acceptor(principal(h.name), principal(h.parent.name))}
+		g.Go(func() error { return server.Serve(ctx, ln) })
+	}
+	h.krepd.Store(&krepdParts{p, sp, applier})
 	g.Go(func() error { return applier.Run(ctx) })
-	g.Go(func() error { return server.Serve(ctx, ln) })
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -416,4 +440,32 @@ func (h *host) runKrepd(p *proc) error {
 		}
 	})
 	return g.Wait()
+}
+
+// call opens streams to krep, as a krepd does that cannot be dialled.
+func (h *host) call(ctx context.Context, p *proc, rec *receiver.Receiver) error {
+	const first, most = 100 * time.Millisecond, 30 * time.Second
+	for wait := first; ; wait = min(2*wait, most) {
+		begun := time.Now()
+		dial, cancel := context.WithTimeout(ctx, 10*time.Second)
+		nc, err := h.w.net.dial(dial, p, net.JoinHostPort(h.parent.name, krepPort))
+		cancel()
+		if err == nil {
+			var c *stream.Conn
+			c, err = stream.Initiate(ctx, nc, h.realm.Credentials(principal(h.name), principal(h.parent.name)))
+			if err == nil {
+				rec.Handle(ctx, c)
+				_ = c.Close()
+			}
+		}
+		if time.Since(begun) > 5*time.Second {
+			wait = first
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
 }

@@ -1,14 +1,19 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"strings"
 	"testing"
 
 	"krealm/deltafile"
+	"krealm/dumpfmt"
 	"krealm/kdc/kdb"
+	"krealm/krepd/receiver"
+	"krealm/krepd/spool"
 )
 
 // bugs are planted below and around the real code, through the same seams that failures come in
@@ -20,6 +25,10 @@ type bugs struct {
 	applyInTwo      bool // the rows are one transaction, the serial is another
 	reuseSerial     bool // a writer counts on from the serial that it saw when it began
 	forgetDirectory bool // a renamed file's name is never synced
+	ackAppended     bool // what is in the spool counts as durable
+	noLock          bool // the lock of a file keeps nobody out
+	tornCopy        bool // a full copy lacks what was changed last
+	pruneEarly      bool // the outbox forgets what the delta file may still lose
 }
 
 // safe is what feed.Options.Safe returns.
@@ -37,6 +46,37 @@ func (b *bugs) spoolFS(f fsOf) deltafile.FS {
 	}
 	return f
 }
+
+// spool is the spool that a receiver gets.
+func (b *bugs) spool(s *spool.Spool) receiver.Spool {
+	if b != nil && b.ackAppended {
+		return eagerSpool{s}
+	}
+	return s
+}
+
+type eagerSpool struct{ *spool.Spool }
+
+func (s eagerSpool) Durable() deltafile.State { return s.Last() }
+
+// unlocked tells whether locks are of no use.
+func (b *bugs) unlocked() bool { return b != nil && b.noLock }
+
+// copied is what a full copy has of a store's content. The store's lock is held.
+func (b *bugs) copied(s *store) map[string]string {
+	out := maps.Clone(s.content)
+	if b != nil && b.tornCopy && len(s.changes) > 0 {
+		for line := range bytes.Lines(s.changes[len(s.changes)-1].Lines) {
+			if _, name, err := dumpfmt.LineName(line); err == nil {
+				delete(out, name)
+			}
+		}
+	}
+	return out
+}
+
+// prunes tells whether the outbox forgets without asking what is durable.
+func (b *bugs) prunes() bool { return b != nil && b.pruneEarly }
 
 // lazyFS does not sync what it says it has synced.
 type lazyFS struct {
@@ -142,6 +182,10 @@ func TestMutants(t *testing.T) {
 		"apply outside the transaction":   {bugs{applyInTwo: true}, "O2"},
 		"use a serial twice":              {bugs{reuseSerial: true}, "O1"},
 		"leave a rename to the directory": {bugs{forgetDirectory: true}, "O3"},
+		"acknowledge what is appended":    {bugs{ackAppended: true}, "O3"},
+		"write without the lock":          {bugs{noLock: true}, "O5"},
+		"copy without the last change":    {bugs{tornCopy: true}, "O2"},
+		"prune what is not durable":       {bugs{pruneEarly: true}, "O4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := uint64(1); seed <= patience; seed++ {

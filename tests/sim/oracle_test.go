@@ -161,7 +161,7 @@ func (o *oracle) promises() {
 
 // breakage notes slaves that have asked for a full copy.
 func (o *oracle) breakage(h *host) {
-	if k := h.krepd; k != nil && !k.p.gone() && k.applier.Broken() != nil {
+	if k := h.krepd.Load(); k != nil && !k.p.gone() && k.applier.Broken() != nil {
 		o.excuse(h)
 	}
 }
@@ -194,10 +194,11 @@ func (o *oracle) released(h *host, e deltafile.Epoch, serial uint64) {
 
 // acks reads off krep what its slaves have acknowledged.
 func (o *oracle) acks(h *host) {
-	if h.krep == nil || h.krep.p.gone() {
+	krep := h.set()
+	if krep == nil {
 		return
 	}
-	for _, st := range h.krep.set.Status() {
+	for _, st := range krep.set.Status() {
 		k := o.w.machine(strings.TrimSuffix(st.Addr, ":"+port))
 		o.mu.Lock()
 		switch x := o.excused[k]; {
@@ -407,7 +408,7 @@ func (o *oracle) replaced(h *host, r rename) {
 
 // settled checks that a krepd that has found its feet has what its machine has acknowledged (O3).
 func (o *oracle) settled(h *host) {
-	k := h.krepd
+	k := h.krepd.Load()
 	promised, ok := o.acked[h]
 	if k == nil || k.p.gone() || !ok {
 		return
@@ -451,13 +452,14 @@ func (o *oracle) equal() error {
 				return fmt.Errorf("%s: %s begins at %v and holds %d changes, %v", h.name, name, base, len(css), err)
 			}
 		}
-		if h.krep == nil || h.krep.p.gone() {
+		krep := h.set()
+		if krep == nil {
 			if h.delta() != "" {
 				return fmt.Errorf("%s: krep does not run", h.name)
 			}
 			continue
 		}
-		for _, st := range h.krep.set.Status() {
+		for _, st := range krep.set.Status() {
 			if st.State != "streaming" || st.Applied != last.at.Serial {
 				return fmt.Errorf("%s: krep says that %s is %s at %d: %s", h.name, st.Name, st.State, st.Applied, st.LastError)
 			}

@@ -39,6 +39,11 @@ type plan struct {
 	epochs, resyncs  bool
 	lists, refusals  bool
 	tampering, pause bool
+	calls            float64 // slaves that connect to krep
+	fine             bool    // looking at a file takes its turn as well
+
+	crashAt int     // the operation that
+	crash   verdict // comes out so
 
 	real bool // the database is the real one
 	talk bool // log everything
@@ -68,12 +73,16 @@ func newPlan(r *rand.Rand) plan {
 		kill: rate(0.7, 0.001, 0.004, 0.02), power: rate(0.6, 0.0005, 0.003), fault: rate(0.5, 0.001, 0.01),
 		fullDisk: often(0.3), epochs: often(0.25), resyncs: often(0.2), lists: often(0.2), refusals: often(0.2),
 		tampering: often(0.1), pause: often(0.2), ticket: 8 * time.Hour, slow: map[string]int{},
+		calls: rate(0.3, 0.5, 1), fine: often(0.06),
 	}
 	if p.bulk == 0 && p.latency == time.Millisecond && often(0.3) {
 		p.buffer = 600 // a frame comes in many pieces; more would take longer than the patience of a reader
 	}
 	if often(0.2) {
-		p.ticket = 3 * time.Minute
+		p.ticket = 72 * time.Second // a stream is begun anew a minute before
+	}
+	if p.buffer >= 65536 && often(0.03) {
+		p.bulk, p.names, p.budget = 400_000, 3, 10 // a change takes several messages
 	}
 	if often(0.25) {
 		p.maxSize = int64(pick(800, 4000, 20000))

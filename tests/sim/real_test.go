@@ -27,6 +27,7 @@ type realStore struct {
 
 	mu    sync.Mutex
 	dirty bool // something may have been written since the last look
+	busy  int  // calls that may write
 	last  sight
 	loads int
 }
@@ -53,17 +54,23 @@ func (s *realStore) path() string { return filepath.Join(s.dir, "db.sqlite") }
 
 func (s *realStore) close() { _ = s.peek.Close() }
 
-// touch notes that what follows may write.
-func (s *realStore) touch() {
+// writing notes that a call may write until done.
+func (s *realStore) writing() (done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dirty = true
+	s.busy++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.busy--
+		s.dirty = true
+	}
 }
 
 func (s *realStore) look() (sight, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.dirty {
+	if !s.dirty && s.busy == 0 {
 		return s.last, false
 	}
 	s.dirty = false
@@ -114,7 +121,7 @@ func (s *realStore) open(p *proc, delta string) (database, error) {
 				p.log().Debug().Err(err).Msg("drain")
 			}
 		}}
-	s.touch()
+	defer s.writing()()
 	db, err := kdb.Open(p.ctx, s.path(), o)
 	if err != nil {
 		return nil, err
@@ -123,16 +130,19 @@ func (s *realStore) open(p *proc, delta string) (database, error) {
 }
 
 // begin waits for a commit's turn.
-func (d *realHandle) begin(kind string) error {
-	err := d.p.do(kind, "db", nil)
-	d.s.touch()
-	return err
+func (d *realHandle) begin(kind string) (done func(), err error) {
+	if err := d.p.do(kind, "db", nil); err != nil {
+		return nil, err
+	}
+	return d.s.writing(), nil
 }
 
 func (d *realHandle) Update(ctx context.Context, edits []edit) (deltafile.State, error) {
-	if err := d.begin("commit"); err != nil {
+	done, err := d.begin("commit")
+	if err != nil {
 		return deltafile.State{}, err
 	}
+	defer done()
 	return d.DB.Update(ctx, func(tx *kdb.Tx) error {
 		for _, e := range edits {
 			var err error
@@ -150,9 +160,11 @@ func (d *realHandle) Update(ctx context.Context, edits []edit) (deltafile.State,
 }
 
 func (d *realHandle) Reload(ctx context.Context, edits []edit) (deltafile.State, error) {
-	if err := d.begin("load"); err != nil {
+	done, err := d.begin("load")
+	if err != nil {
 		return deltafile.State{}, err
 	}
+	defer done()
 	d.p.w.stats.epochs++
 	lines := map[string]string{}
 	for _, e := range edits {
@@ -168,16 +180,20 @@ func (d *realHandle) Reload(ctx context.Context, edits []edit) (deltafile.State,
 }
 
 func (d *realHandle) Apply(ctx context.Context, css []*deltafile.Changeset) (deltafile.State, error) {
-	if err := d.begin("commit"); err != nil {
+	done, err := d.begin("commit")
+	if err != nil {
 		return deltafile.State{}, err
 	}
+	defer done()
 	return d.DB.Apply(ctx, css)
 }
 
 func (d *realHandle) LoadSnapshot(ctx context.Context, r io.Reader) (deltafile.State, error) {
-	if err := d.begin("load"); err != nil {
+	done, err := d.begin("load")
+	if err != nil {
 		return deltafile.State{}, err
 	}
+	defer done()
 	d.s.mu.Lock()
 	d.s.loads++ // it may fail; what it is for is to know when content may have jumped
 	d.s.mu.Unlock()
@@ -189,9 +205,11 @@ func (d *realHandle) LoadSnapshot(ctx context.Context, r io.Reader) (deltafile.S
 }
 
 func (d *realHandle) Copy(ctx context.Context) (sender.Copy, error) {
-	if err := d.begin("snapshot"); err != nil {
+	done, err := d.begin("snapshot")
+	if err != nil {
 		return nil, err
 	}
+	defer done()
 	c, err := d.DB.Snapshot(ctx, d.s.dir)
 	if err != nil {
 		return nil, err

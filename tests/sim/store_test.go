@@ -66,8 +66,8 @@ func (e edit) full() string { return e.name + "@" + realmName }
 
 func (e edit) principal() *dumpfmt.Principal {
 	p := &dumpfmt.Principal{Name: e.full(), MaxLife: int32(e.value)}
-	if e.pad > 0 {
-		p.SetTL(0x7001, bytes.Repeat([]byte{0x5a}, e.pad))
+	for i := 0; e.pad > i*60000; i++ { // that is about what one holds
+		p.SetTL(0x7001+int16(i), bytes.Repeat([]byte{0x5a}, min(e.pad-i*60000, 60000)))
 	}
 	return p
 }
@@ -252,7 +252,7 @@ func (d *handle) record(cs *deltafile.Changeset) {
 		return
 	}
 	upto := s.at.Serial - keep
-	if d.app != nil {
+	if d.app != nil && !d.p.w.plan.bugs.prunes() {
 		if d.synced.Epoch != s.at.Epoch {
 			return
 		}
@@ -422,11 +422,12 @@ func (d *handle) Copy(context.Context) (sender.Copy, error) {
 		}
 		var text strings.Builder
 		text.WriteString("kdb5_util load_dump version 7\n")
-		for _, name := range slices.Sorted(maps.Keys(d.s.content)) {
-			text.WriteString(d.s.content[name])
+		content := d.p.w.plan.bugs.copied(d.s)
+		for _, name := range slices.Sorted(maps.Keys(content)) {
+			text.WriteString(content[name])
 		}
 		var b bytes.Buffer
-		f := must(deltafile.NewFullWriter(&b, d.s.at, int64(len(d.s.content)+1), int64(text.Len())))
+		f := must(deltafile.NewFullWriter(&b, d.s.at, int64(len(content)+1), int64(text.Len())))
 		_, _ = io.WriteString(f, text.String())
 		if err := f.Close(); err != nil {
 			panic(err)

@@ -32,6 +32,7 @@ type world struct {
 	steps int
 	trace uint64 // of all events so far
 	ops   int    // operations of processes
+	turns int    // those that got their turn
 	err   error  // the first thing that was wrong
 	quiet bool   // nothing fails any more
 
@@ -222,6 +223,17 @@ func (p *proc) do(kind, name string, effect func(half bool) error) error {
 	default:
 	}
 	return <-o.done
+}
+
+// glance is a look at something: others may come in between only where the plan has time for that.
+func (p *proc) glance(kind, name string) error {
+	if p.w.plan.fine {
+		return p.do(kind, name, nil)
+	}
+	if p.gone() {
+		return errKilled
+	}
+	return nil
 }
 
 // perform gives an operation its turn.
