@@ -167,7 +167,9 @@ func (h *host) cutPower() {
 			r.p.kill()
 		}
 	}
+	h.w.oracle.disk(h) // what has happened until now
 	h.disk.powerCut(h.w)
+	h.w.oracle.survived(h)
 	h.log.Debug().Msg("power cut")
 	h.w.after(between(h.w.draw("reboot "+h.name), 50*time.Millisecond, 8*time.Second), "power on "+h.name, h.boot)
 }

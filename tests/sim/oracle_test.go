@@ -380,6 +380,13 @@ func (o *oracle) believe(h *host, s deltafile.State) bool {
 	return true
 }
 
+// survived notes which delta file a power cut has left: an older one may be there again.
+func (o *oracle) survived(h *host) {
+	if i := h.disk.current(deltaName); i != nil {
+		o.bases[h] = read(i.data).base
+	}
+}
+
 // replaced checks who replaces a delta file by what (O4).
 func (o *oracle) replaced(h *host, r rename) {
 	base, _, err := parse(r.now.data)
