@@ -42,6 +42,7 @@ type Appender struct {
 	file   File    // nil: not open
 	end    fileEnd // of file, when known
 	known  bool
+	spool  bool // AppendRaw was used: nobody else writes
 	group  group
 }
 
@@ -201,6 +202,7 @@ func (a *Appender) appendRaw(ctx context.Context, css []*Changeset) (State, erro
 		return State{}, err
 	}
 	defer a.give()
+	a.spool = true
 	err := a.refresh(ctx)
 	if errors.Is(err, errNoHead) {
 		err = fs.ErrNotExist
@@ -297,8 +299,9 @@ func (a *Appender) Reset(ctx context.Context, base State) error {
 // that come together share one fsync.
 //
 // When it fails, nothing more can be done with this Appender: every later call returns the
-// error, as does Failed. What it alone had written since the last good sync is cut off the file again, so that
-// nobody who reads it takes it for durable.
+// error, as does Failed. What a spool alone had written since the last good sync is cut off the
+// file again, so that nobody who reads it takes it for durable. What came out of an outbox stays:
+// a sync by another process may have counted it as durable meanwhile, and pruned it there.
 func (a *Appender) Sync() error {
 	lead, err := a.group.sync()
 	if !lead {
@@ -306,7 +309,7 @@ func (a *Appender) Sync() error {
 	}
 	<-a.turn
 	defer a.give()
-	if a.closed {
+	if a.closed || !a.spool {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cutPatience)

@@ -72,3 +72,29 @@ func TestFailed(t *testing.T) {
 		t.Error(s, err, b.Failed())
 	}
 }
+
+// TestFailedSyncOfAnOutbox: one writer appends, another syncs that and may forget it, then the
+// first one's own sync fails. The file must not become shorter than what the second has counted.
+func TestFailedSyncOfAnOutbox(t *testing.T) {
+	m, o := newMemFS(), newOutbox(testBase())
+	a, b := openMem(t, m), openMem(t, m)
+	o.commit(t, 1)
+	mustAppend(t, a, o, o.base)
+	o.commit(t, 3)
+	mustAppend(t, a, o, o.base)
+	mustAppend(t, b, o, o.base) // finds it
+	if err := b.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	m.fault = func(int) faultKind {
+		if m.log[len(m.log)-1] == "fsync" {
+			return failIt
+		}
+		return noFault
+	}
+	if err := a.Sync(); !errors.Is(err, errInjected) {
+		t.Fatal(err)
+	}
+	m.fault = nil
+	wantFile(t, m, o.base, o)
+}
