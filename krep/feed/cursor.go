@@ -73,6 +73,10 @@ func (c *Cursor) read(ctx context.Context) ([]*deltafile.Changeset, error) {
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return nil, nil
 	}
+	var gap *deltafile.GapError
+	if errors.As(err, &gap) {
+		c.f.cutAt(gap.Base)
+	}
 	if err != nil {
 		c.closeTail()
 		return nil, err

@@ -95,13 +95,20 @@ func (f *Feed) truncate(ctx context.Context, e deltafile.Epoch, upto uint64) (ag
 		f.o.Log.Error().Err(err).Msg("delta file could not be cut, trying again") // a full disk, say
 		return true, nil
 	}
+	f.cutAt(base)
+	return false, nil
+}
+
+// cutAt takes note that the file now begins at base: it was cut, here or by somebody else, or here
+// by a truncation that has failed at its very end.
+func (f *Feed) cutAt(base deltafile.State) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if base.Epoch == f.base.Epoch && base.Serial > f.base.Serial && base.Serial <= f.last.Serial {
 		f.o.Log.Debug().Uint64("serial", base.Serial).Msg("delta file cut")
 		f.rebase(base)
+		f.wake()
 	}
-	return false, nil
 }
 
 // limit lets go of slaves that hold the file beyond its limits.

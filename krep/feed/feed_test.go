@@ -286,6 +286,32 @@ func TestCutIsTriedAgain(t *testing.T) {
 	}
 }
 
+// halfFS cannot sync a directory, so that a cut happens and fails.
+type halfFS struct{ deltafile.FS }
+
+func (h halfFS) SyncDir(string) error { return errors.New("input/output error") }
+
+// The file begins where it begins, though the cut was said to have failed: a slave that is behind
+// must be known to be behind, or it would be told to go on from where it is for ever.
+func TestFailedCutIsSeen(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Tail.FS, o.Window, o.Quiet = halfFS{deltafile.OSFS}, 1, time.Hour })
+	b.begin(7)
+	base := b.last
+	b.add(5, 100)
+	b.caughtUp()
+	if _, err := deltafile.TruncateFS(t.Context(), halfFS{deltafile.OSFS}, b.path, 7, 3); err == nil {
+		t.Fatal("the cut has not failed")
+	}
+	c := b.feed.Cursor(base)
+	defer c.Close()
+	if _, err := c.Next(t.Context(), 1000); !errors.Is(err, deltafile.ErrBehind) {
+		t.Error(err)
+	}
+	if base, last, _ := b.feed.View(); base.Serial != 3 || last.Serial != 5 {
+		t.Errorf("the view is %v to %v", base, last)
+	}
+}
+
 func TestLimitLetsGo(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.MaxSize = 500_000 })
 	b.begin(7)

@@ -236,7 +236,7 @@ func (s *Sender) pause(on bool) {
 // release lets go of the delta file up to serial if the slave holds it there, and says so. It spares
 // a slave that has not had the time to say where it is: after a start of krep most slaves have all
 // there is. It also spares one that gets a full copy now: that holds what came since, and would need
-// another copy.
+// another copy. A stream is not ended: the slave may well catch up before the file is cut.
 func (s *Sender) release(epoch deltafile.Epoch, serial uint64, reason string) {
 	s.mu.Lock()
 	held, ok := s.p.Holds(uint64(epoch))
@@ -247,8 +247,7 @@ func (s *Sender) release(epoch deltafile.Epoch, serial uint64, reason string) {
 	}
 	s.log.Error().Uint64("held_serial", held).Str("reason", reason).
 		Msg("slave lets go of the delta file and will get a full copy")
-	s.update(func(p *slave.Progress) { p.OnRelease(reason) })
-	s.nudge()
+	s.update(func(p *slave.Progress) { p.OnRelease(serial, reason) })
 }
 
 // acquire takes one of the places for full copies.

@@ -499,3 +499,35 @@ func TestSlaveConnects(t *testing.T) {
 		<-second
 	})
 }
+
+// A slave that is let go and being fed goes on, and holds the file again when it has caught up.
+func TestReleaseDisturbsNoStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		more := make(chan struct{})
+		b := newBench(t, nil, nil)
+		last := b.feed.add(20, 100)
+		b.serve = func(e *end) {
+			e.hello(baseOf(b))
+			e.next()
+			<-more
+			e.ack(last)
+			for e.next() != nil {
+			}
+		}
+		b.run()
+		synctest.Wait()
+		b.set.Release(last.Epoch, 15, "too large")
+		if held, holds := b.set.list[0].holds(uint64(last.Epoch)); holds {
+			t.Errorf("let go, it holds %d", held)
+		}
+		close(more)
+		<-time.After(time.Second)
+		if held, holds := b.set.list[0].holds(uint64(last.Epoch)); !holds || held != last.Serial {
+			t.Errorf("caught up, it holds %d, %v", held, holds)
+		}
+		if n := len(b.dialled()); n != 1 {
+			t.Errorf("%d dials", n)
+		}
+		b.stop()
+	})
+}

@@ -116,7 +116,7 @@ func own(p *Progress, what byte, last *wire.Point) {
 	case 6:
 		p.OnResync("asked")
 	case 7:
-		p.OnRelease("too far behind")
+		p.OnRelease(p.Spooled+1, "too far behind")
 	case 8:
 		*last = at(last.Serial + 1)
 	}

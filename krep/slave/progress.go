@@ -64,6 +64,7 @@ type Progress struct {
 	Copied     uint64 // octets of the full copy sent, of CopySize
 	CopySize   uint64
 	hold       uint64 // first serial the slave will not find in the copy, less one
+	letGo      uint64 // NeedFull stands until this is acknowledged: the slave was let go, 0: it was not
 	unsaid     bool   // all of a copy was sent, and the slave was lost before it said what it has done with it
 
 	BrokenAt  uint64 // the record it cannot apply, 0: none in particular
@@ -91,7 +92,7 @@ func (p *Progress) OnHello(h *wire.Hello, v View) (Plan, string) {
 		return PlanWait, fmt.Sprintf("slave is at %d, ahead of the delta file at %d", h.Point.Serial, v.Last.Serial)
 	}
 	p.State, p.Epoch, p.hold = Streaming, h.Point.Epoch, 0
-	p.NeedFull, p.FullReason = false, ""
+	p.NeedFull, p.FullReason, p.letGo = false, "", 0
 	p.Sent, p.Spooled, p.Applied = h.Point.Serial, h.Point.Serial, min(h.Applied, h.Point.Serial)
 	return PlanStream, ""
 }
@@ -155,7 +156,7 @@ func (p *Progress) OnCopyDone() error {
 		return fmt.Errorf("slave has loaded a full copy that it was not sent: %w", ErrForeign)
 	}
 	p.State, p.hold = Streaming, 0
-	p.NeedFull, p.Forced, p.FullReason = false, false, ""
+	p.NeedFull, p.Forced, p.FullReason, p.letGo = false, false, "", 0
 	p.Spooled, p.Applied = p.Sent, p.Sent
 	p.OnAlive()
 	return nil
@@ -175,6 +176,9 @@ func (p *Progress) OnAck(a *wire.Ack) error {
 	}
 	p.Spooled = max(p.Spooled, a.Spooled)
 	p.Applied = max(p.Applied, a.Applied)
+	if p.letGo > 0 && p.Spooled >= p.letGo && !p.Forced {
+		p.NeedFull, p.FullReason, p.letGo = false, "", 0
+	}
 	p.OnAlive()
 	return nil
 }
@@ -254,10 +258,11 @@ func (p *Progress) Stranger(epoch uint64) bool {
 	return p.Epoch != epoch && !p.NeedFull && p.State != Snapshot
 }
 
-// OnRelease makes the slave let go of the delta file. What it gets when it comes back depends on
-// what the file then holds.
-func (p *Progress) OnRelease(reason string) {
-	p.NeedFull, p.FullReason, p.unsaid = true, reason, false
+// OnRelease makes the slave let go of the delta file, because it holds what stands there up to the
+// given serial for too long. What it gets next depends on what the file then holds: a slave that
+// is being fed goes on, and holds the file again once it has acknowledged that much.
+func (p *Progress) OnRelease(upto uint64, reason string) {
+	p.NeedFull, p.FullReason, p.letGo, p.unsaid = true, reason, upto, false
 }
 
 // Holds returns the serial up to which the slave allows the delta file of the given epoch to be

@@ -106,6 +106,10 @@ func TestConversations(t *testing.T) {
 			p.OnError(&wire.Error{Reason: wire.ReasonBroken, Serial: s, Text: "bad"})
 		case "lost":
 			p.OnLost(rest)
+		case "release":
+			var s uint64
+			_, _ = fmt.Sscan(rest, &s)
+			p.OnRelease(s, "too large")
 		default:
 			t.Fatalf("no such step: %s", what)
 		}
@@ -150,6 +154,13 @@ func TestConversations(t *testing.T) {
 	step("lost cut", "retrying 0/0/0 holds 24 failures 3 cut") // it may have loaded it
 	step("dial", "connecting 0/0/0 holds 24 failures 3 cut")
 	step("empty", "connecting 0/0/0 holds - failures 3 cut")
+	p = Progress{}
+	step("dial", "connecting 0/0/0 holds 0 failures 0")
+	step("hello 15 15", "streaming 15/15/15 holds 15 failures 0")
+	step("release 18", "streaming 15/15/15 holds - failures 0")
+	step("sent 20", "streaming 20/15/15 holds - failures 0")
+	step("ack 17 15", "streaming 20/17/15 holds - failures 0")
+	step("ack 18 15", "streaming 20/18/15 holds 18 failures 0")
 }
 
 func TestForeignAck(t *testing.T) {
