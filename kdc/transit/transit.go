@@ -1,6 +1,7 @@
 package transit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,10 +11,10 @@ import (
 // TypeDomainX500 is the only type of transited list in use.
 const TypeDomainX500 = 1
 
-// limits on what is read and made.
+// limits on what is read.
 const (
-	maxField  = 500 // octets, as in MIT krb5
-	maxRealms = 64  // after expansion
+	maxField  = 4096 // octets
+	maxRealms = 64   // after expansion
 )
 
 // ErrList means a list that cannot be read, or has become too long.
@@ -21,26 +22,41 @@ var ErrList = errors.New("malformed or oversized transited list")
 
 // element is one realm of the list as written.
 type element struct {
-	name  string
-	alone bool // a leading blank: nothing is taken from the realm before
+	raw   []byte // as it stands in the list
+	name  string // without quotes and blank
+	alone bool   // a leading blank: nothing is taken from the realm before
 }
 
+// gap reports whether the element stands for the realms between its neighbours.
+func (e element) gap() bool { return e.name == "" && !e.alone }
+
+// shortened reports whether the element takes something from the realm before it.
+func (e element) shortened() bool {
+	return !e.alone && (strings.HasPrefix(e.name, "/") || strings.HasSuffix(e.name, "."))
+}
+
+// split takes a list apart. A NUL at the end, which some implementations count in, is passed over.
 func split(list []byte) ([]element, error) {
 	if len(list) > maxField {
 		return nil, fmt.Errorf("%w: %d octets", ErrList, len(list))
 	}
+	list, _ = bytes.CutSuffix(list, []byte{0})
+	if len(list) == 0 {
+		return nil, nil
+	}
 	var out []element
 	var cur []byte
 	var e element
-	flush := func() {
-		e.name = string(cur)
+	start := 0
+	flush := func(end int) {
+		e.name, e.raw = string(cur), list[start:end:end]
 		out = append(out, e)
-		cur, e = cur[:0], element{}
+		cur, e, start = cur[:0], element{}, end+1
 	}
 	for i := 0; i < len(list); i++ {
 		switch c := list[i]; {
 		case c == ',':
-			flush()
+			flush(i)
 		case c == '\\':
 			if i++; i == len(list) {
 				return nil, fmt.Errorf("%w: nothing after the last backslash", ErrList)
@@ -52,36 +68,38 @@ func split(list []byte) ([]element, error) {
 			cur = append(cur, c)
 		}
 	}
-	flush()
+	flush(len(list))
 	return out, nil
 }
 
-// Expand returns the realms of a list, in order, between a client's realm and the server's.
+// Expand returns the realms of a list, in its order, between a client's realm and the server's.
 // Errors are ErrList.
 func Expand(list []byte, client, server string) ([]string, error) {
-	if len(list) == 0 {
-		return nil, nil
-	}
 	elements, err := split(list)
 	if err != nil {
 		return nil, err
 	}
+	return expand(elements, client, server)
+}
+
+// expand writes out what elements stand for. The first has no realm before it to take something
+// from, unless a gap to the client's goes before.
+func expand(elements []element, client, server string) ([]string, error) {
 	var out []string
-	last, gap := client, false
-	add := func(next string) error {
-		if gap {
-			between, err := between(last, next)
-			if err != nil {
-				return err
-			}
-			out = append(out, between...)
-			gap = false
+	last, gap := "", false
+	fill := func(next string) error {
+		if !gap {
+			return nil
 		}
-		return nil
+		between, err := between(last, next)
+		out, gap = append(out, between...), false
+		return err
 	}
-	for _, e := range elements {
-		if e.name == "" && !e.alone {
-			gap = true
+	for i, e := range elements {
+		if e.gap() {
+			if gap = true; i == 0 {
+				last = client
+			}
 			continue
 		}
 		name := e.name
@@ -92,7 +110,10 @@ func Expand(list []byte, client, server string) ([]string, error) {
 		case strings.HasSuffix(name, "."):
 			name += last
 		}
-		if err := add(name); err != nil {
+		if len(name) > maxField {
+			return nil, fmt.Errorf("%w: realm of %d octets", ErrList, len(name))
+		}
+		if err := fill(name); err != nil {
 			return nil, err
 		}
 		out = append(out, name)
@@ -101,7 +122,7 @@ func Expand(list []byte, client, server string) ([]string, error) {
 			return nil, fmt.Errorf("%w: more than %d realms", ErrList, maxRealms)
 		}
 	}
-	if err := add(server); err != nil {
+	if err := fill(server); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -142,53 +163,6 @@ func between(a, b string) ([]string, error) {
 		return nil, fmt.Errorf("%w: more than %d realms", ErrList, maxRealms)
 	}
 	return out, nil
-}
-
-// Append adds a realm to the end of a list, if it is not in it yet. The list is written anew,
-// without empty elements: what stood for the realms up to the end would come to mean others.
-// Errors are ErrList.
-func Append(list []byte, realm, client, server string) ([]byte, error) {
-	realms, err := Expand(list, client, server)
-	if err != nil {
-		return nil, err
-	}
-	if slices.Contains(realms, realm) {
-		return list, nil
-	}
-	return encode(append(realms, realm))
-}
-
-// encode writes a list. A realm below the one before it is shortened by what they share.
-func encode(realms []string) ([]byte, error) {
-	var out []byte
-	for i, r := range realms {
-		if i > 0 {
-			out = append(out, ',')
-			head, below := strings.CutSuffix(r, "."+realms[i-1])
-			if below && head != "" && head[0] != '/' {
-				out = appendQuoted(out, head+".")
-				continue
-			}
-		}
-		if r == "" || strings.HasPrefix(r, "/") || strings.HasPrefix(r, " ") || strings.HasSuffix(r, ".") {
-			out = append(out, ' ')
-		}
-		out = appendQuoted(out, r)
-	}
-	if len(out) > maxField {
-		return nil, fmt.Errorf("%w: %d octets", ErrList, len(out))
-	}
-	return out, nil
-}
-
-func appendQuoted(dst []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
-		if s[i] == ',' || s[i] == '\\' || s[i] == ' ' && i == 0 {
-			dst = append(dst, '\\')
-		}
-		dst = append(dst, s[i])
-	}
-	return dst
 }
 
 // Path returns the realms of the name hierarchy from one realm to another, both included: up
