@@ -237,8 +237,15 @@ func (r *servedRealm) exchanges() serve.Realm {
 			return tgs.Answer(r.cur.Load().core, req, q)
 		},
 		Note: func(n exchange.Note) { r.cur.Load().keeper.Record(n) },
+		Data: r,
 	}
 }
+
+// Version and Look are those of the view in use (serve.Snapshot).
+func (r *servedRealm) Version() uint64 { return r.cur.Load().view.Version() }
+
+// Look is View.Look.
+func (r *servedRealm) Look(ctx context.Context) { r.cur.Load().view.Look(ctx) }
 
 // addresses adds the realm's to what is listened on. -p stands behind the realm's own
 // relations, in front of the defaults.

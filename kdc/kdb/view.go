@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,11 +17,11 @@ import (
 )
 
 // View is the database in memory, for look-ups that must cost nothing: it opens no file, takes no
-// lock and makes no garbage but what decoding a line makes. Run keeps it behind the database by
-// milliseconds. A changeset of several entries shows up entry by entry; a load or snapshot shows
+// lock and makes no garbage but what decoding a line makes. Run keeps it less than a millisecond behind
+// the database, as long as there is a processor for it. A changeset of several entries shows up entry by entry; a load or snapshot shows
 // up whole.
 //
-// Principal, Line, Ref, Policy, SetLockout, State and Version may be called by any number of
+// Principal, Line, Ref, Policy, SetLockout, State, Version and Look may be called by any number of
 // goroutines while Run is running.
 type View struct {
 	db       *DB
@@ -31,10 +31,15 @@ type View struct {
 	state    atomic.Pointer[deltafile.State]
 	version  atomic.Uint64
 
-	mu          sync.Mutex // held by whoever refreshes
+	long  atomic.Bool   // a refresh that takes its time is under way
+	token chan struct{} // whoever has it refreshes, and may use what follows
+
 	c           *conn
-	dataVersion int64 // of c, at the last refresh; -1: refresh in any case
-	generation  int64 // of the database
+	closed      bool
+	looks       int       // how many Look may make at once
+	counted     time.Time // when looks was
+	dataVersion int64     // of c, at the last refresh; -1: refresh in any case
+	generation  int64     // of the database
 }
 
 // OpenView reads the whole database. Close the view before db.
@@ -43,7 +48,8 @@ func OpenView(ctx context.Context, db *DB) (*View, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kdb: %w", err)
 	}
-	v := &View{db: db, file: fi, dataVersion: -1, generation: -1}
+	v := &View{db: db, file: fi, token: make(chan struct{}, 1), dataVersion: -1, generation: -1}
+	v.token <- struct{}{}
 	if err := v.Refresh(ctx); err != nil {
 		return nil, errors.Join(err, v.Close())
 	}
@@ -52,8 +58,9 @@ func OpenView(ctx context.Context, db *DB) (*View, error) {
 
 // Close gives the view's connection back. What was read stays readable.
 func (v *View) Close() error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	<-v.token
+	defer func() { v.token <- struct{}{} }()
+	v.closed = true
 	if v.c == nil {
 		return nil
 	}
@@ -125,13 +132,15 @@ func (v *View) State() deltafile.State { return *v.state.Load() }
 // Version counts the changes seen: it differs from before whenever any entry or policy may.
 func (v *View) Version() uint64 { return v.version.Load() }
 
-// How often Run looks at the database: at least every pollSlow, and after a file event several
-// times, first after pollFirst and then at doubling intervals up to pollLast. An event comes when
-// the -wal is written, but the commit can be seen only after its fsync, and that makes no event.
+// How often Run looks at the database: at least every pollSlow, and after a file event often for
+// the time of pollOften, first after pollFirst and then at doubling intervals up to pollLast. A
+// commit can be seen only after its fsync. Who writes announces it then (gate.go) and so wakes Run; the
+// polls are for writers that cannot.
 const (
 	pollSlow  = 250 * time.Millisecond
 	pollFirst = 250 * time.Microsecond
-	pollLast  = 64 * time.Millisecond
+	pollLast  = 4 * time.Millisecond
+	pollOften = 250 * time.Millisecond
 )
 
 // giveUp is how long Run puts up with a database that cannot be read.
@@ -147,9 +156,10 @@ func (v *View) Run(ctx context.Context) error {
 		defer func() { _ = w.Close() }()
 		events = w.C()
 	} else {
-		slow = 20 * time.Millisecond // no watch to be had: the kernel's limits
+		slow = pollLast // no watch to be had: the kernel's limits
 	}
-	step, good := pollFirst, time.Now() // whatever came before the watch made no event
+	step, woken, good := pollFirst, time.Now(), time.Now() // whatever came before the watch made no event
+	checked := woken
 	timer := time.NewTimer(step)
 	defer timer.Stop()
 	for {
@@ -157,13 +167,15 @@ func (v *View) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-events:
-			step = pollFirst
-		case <-timer.C:
-			if step == slow && v.replaced() {
-				return fmt.Errorf("kdb: %s: %w", v.db.path, ErrReplaced)
-			}
-			if step *= 2; step > pollLast {
+			step, woken = pollFirst, time.Now()
+		case now := <-timer.C:
+			if step = min(2*step, pollLast); now.Sub(woken) > pollOften {
 				step = slow
+			}
+		}
+		if now := time.Now(); now.Sub(checked) >= pollSlow {
+			if checked = now; v.replaced() {
+				return fmt.Errorf("kdb: %s: %w", v.db.path, ErrReplaced)
 			}
 		}
 		err := v.Refresh(ctx)
@@ -187,21 +199,75 @@ func (v *View) replaced() bool {
 
 // Refresh brings the view up to the database's last commit. Run calls it; a caller may too.
 func (v *View) Refresh(ctx context.Context) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	err := v.refresh(ctx)
-	if err != nil {
-		v.dataVersion = -1
-		if sqliteCode(err) != 0 {
-			_ = v.c.close()
-			v.c = nil
-		}
-		return annotate(v.db.path, err)
-	}
-	return nil
+	<-v.token
+	defer func() { v.token <- struct{}{} }()
+	return v.locked(ctx, math.MaxUint64)
 }
 
-func (v *View) refresh(ctx context.Context) (err error) {
+// Bounds of Look: how many may be made in a row, and after what time one more; how long to wait for
+// somebody who refreshes; how many changes to take in, more are left to Run.
+const (
+	lookBurst = 16
+	lookEvery = 500 * time.Microsecond
+	lookWait  = 2 * time.Millisecond
+	lookMost  = 64
+)
+
+// Look is for somebody who is about to say no: if the database has moved on by a few changes the
+// view does so now, instead of when Run comes to it. In a flood of callers most are content with
+// the last look, which is no older than lookEvery. It never takes longer than a few milliseconds:
+// while a load or a snapshot is being read the view stays what it is.
+func (v *View) Look(ctx context.Context) {
+	if v.long.Load() {
+		return
+	}
+	select {
+	case <-v.token:
+	default:
+		t := time.NewTimer(lookWait)
+		defer t.Stop()
+		select {
+		case <-v.token:
+		case <-t.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+	defer func() { v.token <- struct{}{} }()
+	if now := time.Now(); now.Sub(v.counted) >= lookEvery {
+		v.looks = int(min(lookBurst, int64(v.looks)+int64(now.Sub(v.counted)/lookEvery)))
+		v.counted = now
+	}
+	if v.looks > 0 {
+		v.looks--
+		_ = v.locked(ctx, lookMost) // Run comes across the same error, and tells
+	}
+}
+
+// locked refreshes for whoever has the token: if more than most changes are to be taken in, not at
+// all.
+func (v *View) locked(ctx context.Context, most uint64) error {
+	if v.closed {
+		return errClosed
+	}
+	err := v.refresh(ctx, most)
+	v.long.Store(false)
+	if err == nil {
+		return nil
+	}
+	v.dataVersion = -1
+	if sqliteCode(err) != 0 && v.c != nil {
+		_ = v.c.close()
+		v.c = nil
+	}
+	return annotate(v.db.path, err)
+}
+
+// errTooMuch leaves a refresh to Run.
+var errTooMuch = errors.New("too many changes for a look")
+
+func (v *View) refresh(ctx context.Context, most uint64) (err error) {
 	if v.c == nil {
 		if v.c, err = openConn(v.db.path, "query_only = 1"); err != nil {
 			return err
@@ -227,22 +293,27 @@ func (v *View) refresh(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return v.follow(ctx, &st)
+	return v.follow(ctx, &st, most)
 }
 
 // follow takes in what has happened since the state shown: change by change where the changes are
 // kept, else by reading everything.
-func (v *View) follow(ctx context.Context, st *state) error {
+func (v *View) follow(ctx context.Context, st *state, most uint64) error {
 	shown := v.state.Load()
 	if shown == nil || st.generation != v.generation || st.Epoch != shown.Epoch || st.Serial < shown.Serial ||
 		shown.Serial < st.base.Serial {
-		return v.reload(ctx, st)
+		return v.reload(ctx, st, most)
 	}
 	if st.Serial == shown.Serial {
 		return nil // lockout fields
 	}
 	if same, err := stateAt(v.c, st, shown.Serial); err != nil || same.Hash != shown.Hash {
-		return v.reload(ctx, st)
+		return v.reload(ctx, st, most)
+	}
+	if behind := st.Serial - shown.Serial; behind > most {
+		return errTooMuch
+	} else if behind > lookMost {
+		v.long.Store(true)
 	}
 	for at := shown.Serial; at < st.Serial; {
 		css, err := changesAfter(v.c, at, fetchRows)
@@ -336,7 +407,11 @@ func later(row, memory dumpfmt.Lockout) dumpfmt.Lockout {
 }
 
 // reload reads everything into a new slab. Readers have the old one meanwhile.
-func (v *View) reload(ctx context.Context, st *state) error {
+func (v *View) reload(ctx context.Context, st *state, most uint64) error {
+	if uint64(st.principals) > most {
+		return errTooMuch
+	}
+	v.long.Store(true)
 	generation := uint64(1)
 	if s := v.slab.Load(); s != nil {
 		generation = s.generation + 1

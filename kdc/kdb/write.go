@@ -95,6 +95,7 @@ func (db *DB) transact(ctx context.Context, c *conn, fn func(c *conn, st *state)
 		return st, err
 	}
 	done = true
+	c.gate.announce()
 	failpoint("committed")
 	return st, nil
 }

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
@@ -22,6 +23,14 @@ type Realm struct {
 	TGS  Exchange
 	// Note takes the bookkeeping of an exchange, nil for none. It must not block.
 	Note func(exchange.Note)
+	Data Snapshot // nil: it never changes
+}
+
+// Snapshot is what the exchanges of a realm answer from, as far as the network side is concerned:
+// kdb.View.
+type Snapshot interface {
+	Version() uint64          // another one whenever the content may be
+	Look(ctx context.Context) // brings it up to date, within milliseconds and at next to no cost
 }
 
 // dispatcher answers messages, whatever they came over.
@@ -76,16 +85,33 @@ func (d *dispatcher) process(msg []byte, key digest, from netip.Addr, now time.T
 		})
 		return nil
 	}
-	run := r.TGS
-	if q.AS {
-		run = r.AS
-	}
-	out := run(&exchange.Request{Msg: msg, From: from, Now: now}, &q)
+	out := r.run(&exchange.Request{Msg: msg, From: from, Now: now}, &q)
 	d.log.Exchange(&out.Event)
 	if out.Note != nil && r.Note != nil {
 		r.Note(*out.Note)
 	}
 	return out.Reply
+}
+
+// run answers a request. Before it is refused, the snapshot gets one chance to catch up with the database: a
+// principal that was added, or a password changed, a moment before is never the reason of a refusal.
+func (r *Realm) run(req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome {
+	answer := r.TGS
+	if q.AS {
+		answer = r.AS
+	}
+	if r.Data == nil {
+		return answer(req, q)
+	}
+	version := r.Data.Version()
+	out := answer(req, q)
+	if out.Event.Code == 0 {
+		return out
+	}
+	if r.Data.Look(context.Background()); r.Data.Version() == version {
+		return out
+	}
+	return answer(req, q)
 }
 
 // describe says what a panic was about without what it was about: errors of the runtime name

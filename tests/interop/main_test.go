@@ -60,7 +60,7 @@ const testTimeout = 3 * time.Minute
 const waitTimeout = 30 * time.Second
 
 // newRealm lays out a realm that ends with the test; a failed test prints what the processes wrote.
-func newRealm(t *testing.T, slaves ...string) (context.Context, *testrealm.Realm) {
+func newRealm(t testing.TB, slaves ...string) (context.Context, *testrealm.Realm) {
 	t.Helper()
 	if slaves == nil {
 		slaves = []string{}
@@ -68,7 +68,7 @@ func newRealm(t *testing.T, slaves ...string) (context.Context, *testrealm.Realm
 	return newRealmWith(t, testrealm.Options{Slaves: slaves})
 }
 
-func newRealmWith(t *testing.T, o testrealm.Options) (context.Context, *testrealm.Realm) {
+func newRealmWith(t testing.TB, o testrealm.Options) (context.Context, *testrealm.Realm) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
@@ -89,7 +89,7 @@ func newRealmWith(t *testing.T, o testrealm.Options) (context.Context, *testreal
 }
 
 // newLoadedRealm is newRealm with the fixture on the master.
-func newLoadedRealm(t *testing.T, slaves ...string) (context.Context, *testrealm.Realm, *testrealm.Fixture) {
+func newLoadedRealm(t testing.TB, slaves ...string) (context.Context, *testrealm.Realm, *testrealm.Fixture) {
 	t.Helper()
 	ctx, r := newRealm(t, slaves...)
 	f := fixture(t)
@@ -119,7 +119,7 @@ type pairHost struct {
 	kadmin string
 }
 
-func fixture(t *testing.T) *testrealm.Fixture {
+func fixture(t testing.TB) *testrealm.Fixture {
 	t.Helper()
 	f, err := testrealm.ReadFixture("../testdata/realm")
 	if err != nil {
@@ -128,7 +128,7 @@ func fixture(t *testing.T) *testrealm.Fixture {
 	return f
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -136,8 +136,8 @@ func check(t *testing.T, err error) {
 }
 
 // must unwraps a value whose error ends the test.
-func must[T any](v T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
 		t.Helper()
 		check(t, err)
 		return v
@@ -145,7 +145,7 @@ func must[T any](v T, err error) func(*testing.T) T {
 }
 
 // succeeds ends the test unless the command ended with status 0.
-func succeeds(t *testing.T, r testrealm.Result, err error) string {
+func succeeds(t testing.TB, r testrealm.Result, err error) string {
 	t.Helper()
 	check(t, err)
 	check(t, r.Err())
@@ -153,7 +153,7 @@ func succeeds(t *testing.T, r testrealm.Result, err error) string {
 }
 
 // fails ends the test unless the command ended with status 1 and said all the words on stderr.
-func fails(t *testing.T, r testrealm.Result, err error, words ...string) {
+func fails(t testing.TB, r testrealm.Result, err error, words ...string) {
 	t.Helper()
 	check(t, err)
 	if r.Status != 1 {
@@ -166,18 +166,18 @@ func fails(t *testing.T, r testrealm.Result, err error, words ...string) {
 	}
 }
 
-func readFile(t *testing.T, name string) []byte {
+func readFile(t testing.TB, name string) []byte {
 	t.Helper()
 	return must(os.ReadFile(name))(t)
 }
 
-func writeFile(t *testing.T, name string, b []byte) {
+func writeFile(t testing.TB, name string, b []byte) {
 	t.Helper()
 	check(t, os.WriteFile(name, b, 0o600))
 }
 
 // identical compares two dumps and names the first record that differs.
-func identical(t *testing.T, what string, got, want []byte) {
+func identical(t testing.TB, what string, got, want []byte) {
 	t.Helper()
 	if bytes.Equal(got, want) {
 		return
@@ -192,7 +192,7 @@ func identical(t *testing.T, what string, got, want []byte) {
 }
 
 // kadmin runs kadmin.local queries of ours on the master.
-func kadmin(ctx context.Context, t *testing.T, r *testrealm.Realm, queries ...string) {
+func kadmin(ctx context.Context, t testing.TB, r *testrealm.Realm, queries ...string) {
 	t.Helper()
 	for _, q := range queries {
 		must(r.Master.Kadmin(ctx, q))(t)
@@ -200,7 +200,7 @@ func kadmin(ctx context.Context, t *testing.T, r *testrealm.Realm, queries ...st
 }
 
 // current is the state of a host's database.
-func current(ctx context.Context, t *testing.T, h *testrealm.Host) deltafile.State {
+func current(ctx context.Context, t testing.TB, h *testrealm.Host) deltafile.State {
 	t.Helper()
 	state, _, err := h.State(ctx)
 	check(t, err)
@@ -208,7 +208,7 @@ func current(ctx context.Context, t *testing.T, h *testrealm.Host) deltafile.Sta
 }
 
 // stock runs a stock program on a host; kdb5_util and kadmin.local get the realm's name.
-func stock(ctx context.Context, t *testing.T, h *testrealm.Host, program string, args ...string) string {
+func stock(ctx context.Context, t testing.TB, h *testrealm.Host, program string, args ...string) string {
 	t.Helper()
 	path := must(testrealm.Stock(program))(t)
 	r, err := h.Run(ctx, "", path, append([]string{"-r", testrealm.RealmName}, args...)...)
@@ -221,7 +221,7 @@ func ours(ctx context.Context, h *testrealm.Host, program string, args ...string
 }
 
 // says waits until a process has written text.
-func says(ctx context.Context, t *testing.T, p *testrealm.Process, text string) {
+func says(ctx context.Context, t testing.TB, p *testrealm.Process, text string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
 	defer cancel()

@@ -18,7 +18,7 @@ type replicating struct {
 	watches []*testrealm.Watch
 }
 
-func startReplicating(t *testing.T, slaves ...string) (context.Context, *replicating) {
+func startReplicating(t testing.TB, slaves ...string) (context.Context, *replicating) {
 	t.Helper()
 	ctx, r, _ := newLoadedRealm(t, slaves...)
 	check(t, r.MakeKeytabs(ctx))
@@ -36,7 +36,7 @@ func startReplicating(t *testing.T, slaves ...string) (context.Context, *replica
 }
 
 // caughtUp waits until every slave has what the master has now.
-func (x *replicating) caughtUp(ctx context.Context, t *testing.T) {
+func (x *replicating) caughtUp(ctx context.Context, t testing.TB) {
 	t.Helper()
 	want := current(ctx, t, x.Master)
 	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
@@ -47,7 +47,7 @@ func (x *replicating) caughtUp(ctx context.Context, t *testing.T) {
 }
 
 // equal compares the dumps and the content digests of all hosts.
-func (x *replicating) equal(ctx context.Context, t *testing.T) {
+func (x *replicating) equal(ctx context.Context, t testing.TB) {
 	t.Helper()
 	want := must(x.Master.Dump(ctx, "equal.dump"))(t)
 	state, digest, err := x.Master.State(ctx)
