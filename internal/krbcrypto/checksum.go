@@ -39,23 +39,24 @@ func (k *Key) Checksum(dst []byte, usage uint32, data ...[]byte) []byte {
 	return dst
 }
 
-// VerifyChecksum checks a mandatory checksum. Every failure is ErrIntegrity.
+// VerifyChecksum checks a mandatory checksum. Every failure is ErrIntegrity, one of another
+// length ErrLength.
 func (k *Key) VerifyChecksum(usage uint32, data, sum []byte) error {
-	if !k.summer(usage).verify(sum, data) {
-		return ErrIntegrity
-	}
-	return nil
+	return k.summer(usage).check(sum, data)
 }
 
 // VerifyAny checks a checksum of a type named by the peer: the mandatory one of the key,
 // one of the two RC4 types with a key they take, or an unkeyed one (k may then be nil).
 // Whether an unkeyed type is good enough is the caller's decision: ask IsKeyed first.
-// It fails with ErrUnsupported for a type that is unknown or does not fit the key, and with
-// ErrIntegrity.
+// It fails with ErrUnsupported for a type that is unknown or does not fit the key, with
+// ErrLength for a checksum of another length than its type's, and with ErrIntegrity.
 func VerifyAny(k *Key, sumtype int32, usage uint32, data, sum []byte) error {
 	if newHash := unkeyed(sumtype); newHash != nil {
 		h := newHash()
 		h.Write(data)
+		if len(sum) != h.Size() {
+			return ErrLength
+		}
 		if subtle.ConstantTimeCompare(h.Sum(nil), sum) != 1 {
 			return ErrIntegrity
 		}
@@ -76,10 +77,7 @@ func VerifyAny(k *Key, sumtype int32, usage uint32, data, sum []byte) error {
 	default:
 		return fmt.Errorf("checksum type %d with a %s key: %w", sumtype, k.s.name, ErrUnsupported)
 	}
-	if !m.verify(sum, data) {
-		return ErrIntegrity
-	}
-	return nil
+	return m.check(sum, data)
 }
 
 func unkeyed(sumtype int32) func() hash.Hash {

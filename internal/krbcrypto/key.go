@@ -134,11 +134,11 @@ func (k *Key) Encrypt(dst []byte, usage uint32, plain []byte) []byte {
 // plaintext comes with its padding, up to 7 zero bytes: the enctype does not record where
 // the message ended. dst may be ct[:0] to decrypt in place.
 //
-// Every failure, also a ciphertext shorter than any the enctype makes, is ErrIntegrity, and
-// returns dst as it was.
+// Every failure is ErrIntegrity, a ciphertext of a length that the enctype never makes is
+// ErrLength; dst is returned as it was.
 func (k *Key) Decrypt(dst []byte, usage uint32, ct []byte) ([]byte, error) {
 	if len(ct) < k.s.confounder+k.s.tag || (len(ct)-k.s.tag)%k.s.block != 0 {
-		return dst, ErrIntegrity
+		return dst, ErrLength
 	}
 	n := len(dst)
 	out := append(dst, ct...)

@@ -62,9 +62,15 @@ func (s *summer) sum(out []byte, data [][]byte) {
 	hashMD5.pool.Put(h)
 }
 
-// verify compares in constant time.
-func (s *summer) verify(sum, data []byte) bool {
+// check compares in constant time. It fails with ErrLength or ErrIntegrity.
+func (s *summer) check(sum, data []byte) error {
+	if len(sum) != s.n {
+		return ErrLength
+	}
 	var want [maxTag]byte
 	s.sum(want[:s.n], [][]byte{data})
-	return subtle.ConstantTimeCompare(want[:s.n], sum) == 1
+	if subtle.ConstantTimeCompare(want[:s.n], sum) != 1 {
+		return ErrIntegrity
+	}
+	return nil
 }

@@ -72,16 +72,33 @@ func forbidden(e krbmsg.AuthDataEntry, depth int) bool {
 	return slices.ContainsFunc(in, func(x krbmsg.AuthDataEntry) bool { return forbidden(x, depth+1) })
 }
 
-// Has reports whether authorization data has an element of a type, containers included.
+// Has reports whether authorization data has an element of a type that is not inside a
+// container: one that nobody may pass over.
 func Has(ad krbmsg.AuthorizationData, adType int32) bool {
-	return slices.ContainsFunc(ad, func(e krbmsg.AuthDataEntry) bool {
-		if e.Type == krbmsg.ADIfRelevant {
+	return slices.ContainsFunc(ad, func(e krbmsg.AuthDataEntry) bool { return e.Type == adType })
+}
+
+// Find returns the elements of a type, those inside an AD-IF-RELEVANT too. A container that does
+// not decode is an error.
+func Find(ad krbmsg.AuthorizationData, adType int32) ([]krbmsg.AuthDataEntry, error) {
+	var found []krbmsg.AuthDataEntry
+	for _, e := range ad {
+		switch e.Type {
+		case adType:
+			found = append(found, e)
+		case krbmsg.ADIfRelevant:
 			var in krbmsg.AuthorizationData
-			return in.Parse(e.Data) == nil &&
-				slices.ContainsFunc(in, func(x krbmsg.AuthDataEntry) bool { return x.Type == adType })
+			if err := in.Parse(e.Data); err != nil {
+				return nil, err
+			}
+			for _, x := range in {
+				if x.Type == adType {
+					found = append(found, x)
+				}
+			}
 		}
-		return e.Type == adType
-	})
+	}
+	return found, nil
 }
 
 // cammac makes AD-IF-RELEVANT(AD-CAMMAC) with the indicators (RFC 7751, RFC 8129). The KDC's
@@ -114,35 +131,42 @@ func covered(part *krbmsg.EncTicketPart, elements krbmsg.AuthorizationData) []by
 }
 
 // Indicators returns the authentication indicators of a ticket, those under a code that the
-// realm's krbtgt key verifies; others are passed over.
-func Indicators(part *krbmsg.EncTicketPart, tgt *realm.Entry) []string {
+// realm's krbtgt key verifies; others are passed over. What does not decode is an error.
+func Indicators(part *krbmsg.EncTicketPart, tgt *realm.Entry) ([]string, error) {
+	found, err := Find(part.AuthData, krbmsg.ADCAMMAC)
+	if err != nil {
+		return nil, err
+	}
 	var all []string
-	for _, e := range part.AuthData {
-		var inner krbmsg.AuthorizationData
-		if e.Type != krbmsg.ADIfRelevant || inner.Parse(e.Data) != nil {
+	for _, x := range found {
+		var c krbmsg.CAMMAC
+		if err := c.Parse(x.Data); err != nil {
+			return nil, err
+		}
+		if verify(&c, part, tgt) != nil {
 			continue
 		}
-		for _, x := range inner {
-			var c krbmsg.CAMMAC
-			if x.Type != krbmsg.ADCAMMAC || c.Parse(x.Data) != nil || verify(&c, part, tgt) != nil {
+		for _, el := range c.Elements {
+			var ind krbmsg.Indicators
+			if el.Type != krbmsg.ADAuthIndicator {
 				continue
 			}
-			for _, el := range c.Elements {
-				var ind krbmsg.Indicators
-				if el.Type == krbmsg.ADAuthIndicator && ind.Parse(el.Data) == nil {
-					all = append(all, ind...)
-				}
+			if err := ind.Parse(el.Data); err != nil {
+				return nil, err
 			}
+			all = append(all, ind...)
 		}
 	}
-	return all
+	return all, nil
 }
 
-var errNoVerifier = errors.New("no keyed verifier of the KDC")
+// errNoVerifier also stands for a code of another type than the key's own: no KDC makes one, and
+// HMAC-MD5, which any key would verify, covers no more than an MD5 digest.
+var errNoVerifier = errors.New("no verifier of the KDC")
 
 func verify(c *krbmsg.CAMMAC, part *krbmsg.EncTicketPart, tgt *realm.Entry) error {
 	v := c.KDCVerifier
-	if !v.Set || !krbcrypto.IsKeyed(v.V.MAC.Type) {
+	if !v.Set {
 		return errNoVerifier
 	}
 	k, err := tgt.FirstOf(v.V.Kvno.Or(uint32(tgt.CurrentKvno())))
@@ -153,5 +177,8 @@ func verify(c *krbmsg.CAMMAC, part *krbmsg.EncTicketPart, tgt *realm.Entry) erro
 	if err != nil {
 		return err
 	}
-	return krbcrypto.VerifyAny(key, v.V.MAC.Type, krbcrypto.UsageCAMMAC, covered(part, c.Elements), v.V.MAC.Sum)
+	if v.V.MAC.Type != key.ChecksumType() {
+		return errNoVerifier
+	}
+	return key.VerifyChecksum(krbcrypto.UsageCAMMAC, covered(part, c.Elements), v.V.MAC.Sum)
 }

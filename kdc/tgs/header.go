@@ -17,6 +17,21 @@ const statusProcess = "PROCESS_TGS"
 
 func process(code int32) *exchange.Refusal { return exchange.Refuse(code, statusProcess) }
 
+// silent makes a refusal one that the client does not hear of.
+func silent(r *exchange.Refusal) *exchange.Refusal {
+	r.Silent = true
+	return r
+}
+
+// undecryptable is the code for a ciphertext that does not open: 31, but 60 for one that is too
+// short to be one, or of an enctype that is not the key's.
+func undecryptable(err error) int32 {
+	if errors.Is(err, krbcrypto.ErrLength) || errors.Is(err, krbcrypto.ErrUnsupported) {
+		return krbmsg.ErrGeneric
+	}
+	return krbmsg.ErrBadIntegrity
+}
+
 // openHeader is row 1: the verification of PA-TGS-REQ, section 5.2.
 func openHeader(s *state) *exchange.Refusal {
 	for _, check := range []func(*state) *exchange.Refusal{
@@ -30,9 +45,15 @@ func openHeader(s *state) *exchange.Refusal {
 }
 
 // decodeHeader is rows 1 to 3 of 5.2.
+//
+// Before them come the two things without which MIT krb5 does not even begin (section 2): a
+// message type that fits, and a server name outside the armor.
 func decodeHeader(s *state) *exchange.Refusal {
 	if s.q.MsgType != krbmsg.MsgTGSReq {
-		return process(krbmsg.ErrGeneric).Becausef("message type %d", s.q.MsgType)
+		return silent(process(krbmsg.ErrGeneric).Becausef("message type %d", s.q.MsgType))
+	}
+	if r := serverName(s); r != nil {
+		return r
 	}
 	value, ok := krbmsg.FindPA(s.q.PAData, krbmsg.PATGSReq)
 	if !ok {
@@ -63,11 +84,11 @@ func openTicket(s *state) *exchange.Refusal {
 	case err != nil:
 		return process(krbmsg.ErrGeneric).Because(err)
 	}
+	s.header = opened
+	s.out.Event.Client, s.out.Event.AuthTime = s.client().String(), opened.Part.AuthTime
 	if s.session, err = s.r.WireKey(opened.Part.Key); err != nil {
 		return process(krbmsg.ErrGeneric).Because(err)
 	}
-	s.header = opened
-	s.out.Event.Client, s.out.Event.AuthTime = s.client().String(), opened.Part.AuthTime
 	return nil
 }
 
@@ -75,11 +96,11 @@ func openTicket(s *state) *exchange.Refusal {
 func openAuthenticator(s *state) *exchange.Refusal {
 	enc := &s.ap.Authenticator
 	if enc.Etype != int32(s.session.Enctype()) {
-		return process(krbmsg.ErrBadIntegrity).Becausef("authenticator of enctype %d", enc.Etype)
+		return process(krbmsg.ErrGeneric).Becausef("authenticator of enctype %d", enc.Etype)
 	}
 	plain, err := s.session.Decrypt(nil, krbcrypto.UsageTGSReqAuth, enc.Cipher)
 	if err != nil {
-		return process(krbmsg.ErrBadIntegrity).Because(err)
+		return process(undecryptable(err)).Because(err)
 	}
 	if err := s.auth.Parse(plain); err != nil {
 		return process(krbmsg.ErrGeneric).Because(err)
@@ -97,7 +118,7 @@ func checkHolder(s *state) *exchange.Refusal {
 		return process(krbmsg.ErrBadAddr)
 	}
 	if p.Flags&krbmsg.FlagTransitChecked == 0 && p.Transited.Type == transit.TypeDomainX500 {
-		if err := transit.Check(p.Transited.Contents, string(p.CRealm), s.r.Name, s.r.TransitPath); err != nil {
+		if err := transit.Check(p.Transited.Contents, string(p.CRealm), string(s.ap.Ticket.Realm), s.r.TransitPath); err != nil {
 			return process(krbmsg.ErrIllCrTkt).Because(err)
 		}
 	}
@@ -123,8 +144,14 @@ func checkKeys(s *state) *exchange.Refusal {
 			return process(krbmsg.ErrGeneric).Because(err)
 		}
 	}
-	if authdata.Has(s.header.Part.AuthData, krbmsg.ADFXArmor) || authdata.Has(s.auth.AuthData, krbmsg.ADFXArmor) {
-		return process(krbmsg.ErrPolicy).Becausef("ticket or authenticator is FAST armor")
+	for _, ad := range []krbmsg.AuthorizationData{s.header.Part.AuthData, s.auth.AuthData} {
+		found, err := authdata.Find(ad, krbmsg.ADFXArmor)
+		switch {
+		case err != nil:
+			return process(krbmsg.ErrGeneric).Because(err)
+		case len(found) > 0:
+			return process(krbmsg.ErrPolicy).Becausef("ticket or authenticator is FAST armor")
+		}
 	}
 	return nil
 }
@@ -146,22 +173,24 @@ func checkBody(s *state) *exchange.Refusal {
 		err = krbcrypto.VerifyAny(s.session, sum.Type, krbcrypto.UsageTGSReqAuthCksum, again, sum.Sum)
 	}
 	if err != nil {
-		return process(krbmsg.ErrBadIntegrity).Because(err)
+		return process(undecryptable(err)).Because(err)
 	}
 	return nil
 }
 
-// openArmor is row 2: from here on the request inside the armor counts.
+// openArmor is row 2: from here on the request inside the armor counts. A refusal is armored too
+// if the armor's key is known by then.
 func openArmor(s *state) *exchange.Refusal {
 	value, ok := krbmsg.FindPA(s.q.PAData, krbmsg.PAFXFast)
 	if !ok {
 		return nil
 	}
 	a, refusal := fast.OpenTGS(value, s.tgsReq, s.session, s.subkey)
+	s.armor = a
 	if refusal != nil {
 		return refusal
 	}
-	s.armor, s.body, s.padata = a, &a.Req.Body, a.Req.PAData
+	s.body, s.padata = &a.Req.Body, a.Req.PAData
 	s.noteRequest()
 	return nil
 }
@@ -169,7 +198,7 @@ func openArmor(s *state) *exchange.Refusal {
 // serverName is row 3. Without a server name not even an error can be encoded.
 func serverName(s *state) *exchange.Refusal {
 	if !s.body.SName.Set {
-		return &exchange.Refusal{Code: krbmsg.ErrSPrincipalUnknown, Status: "NULL_SERVER", Silent: true}
+		return silent(exchange.Refuse(krbmsg.ErrSPrincipalUnknown, "NULL_SERVER"))
 	}
 	return nil
 }

@@ -346,7 +346,7 @@ func TestAuthorizationData(t *testing.T) {
 		{"very deep is not", krbmsg.AuthorizationData{nest(9, mine)}, 0, 0},
 		{"indicators are not", krbmsg.AuthorizationData{{Type: krbmsg.ADAuthIndicator}, {Type: krbmsg.ADCAMMAC}, {Type: krbmsg.ADKDCIssued}, {Type: krbmsg.ADSignedPath}}, 0, 0},
 		{"mandatory for the KDC", krbmsg.AuthorizationData{{Type: krbmsg.ADMandatoryKDC}}, 0, 12},
-		{"mandatory for the KDC, inside", krbmsg.AuthorizationData{nest(1, krbmsg.AuthDataEntry{Type: krbmsg.ADMandatoryKDC})}, 0, 12},
+		{"mandatory for the KDC, but inside a container that may be passed over", krbmsg.AuthorizationData{nest(1, krbmsg.AuthDataEntry{Type: krbmsg.ADMandatoryKDC})}, 1, 0},
 	} {
 		for _, bySubkey := range []bool{false, true} {
 			w := newWorld(t)

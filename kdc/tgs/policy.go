@@ -14,7 +14,10 @@ import (
 
 // indicators is row 10.
 func indicators(s *state) *exchange.Refusal {
-	s.indicators = authdata.Indicators(s.indicatorSource(), s.tgt)
+	var err error
+	if s.indicators, err = authdata.Indicators(s.indicatorSource(), s.tgt); err != nil {
+		return exchange.Refuse(krbmsg.ErrGeneric, "GET_AUTH_INDICATORS").Because(err)
+	}
 	return nil
 }
 

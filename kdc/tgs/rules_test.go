@@ -2,6 +2,7 @@ package tgs
 
 import (
 	"crypto/md5"
+	"crypto/sha1"
 	"net/netip"
 	"testing"
 	"time"
@@ -166,12 +167,25 @@ func TestHeader(t *testing.T) {
 		}, 0, ""},
 		{"5 key version 0: the current one", func(w *world) { w.creds = func(c *kdctest.Creds) { c.Ticket.EncPart.Kvno.V = 0 } }, 0, ""},
 		{"6 ticket changed", func(w *world) { w.creds = func(c *kdctest.Creds) { c.Ticket.EncPart.Cipher[30] ^= 1 } }, 31, text},
-		{"6 ticket too short", func(w *world) { w.creds = func(c *kdctest.Creds) { c.Ticket.EncPart.Cipher = []byte{1} } }, 31, text},
+		{"6 ticket too short", func(w *world) { w.creds = func(c *kdctest.Creds) { c.Ticket.EncPart.Cipher = []byte{1} } }, 60, text},
+		{"6 ticket sealed in another usage", func(w *world) {
+			w.creds = func(c *kdctest.Creds) {
+				key := kdctest.Key(w.t, w.r, w.server)
+				c.Ticket.EncPart.Cipher = key.Encrypt(nil, krbcrypto.UsageASRepEncPart, krbmsg.Marshal(&c.Part))
+			}
+		}, 31, text},
+		{"6 garbage sealed", func(w *world) {
+			w.creds = func(c *kdctest.Creds) {
+				c.Ticket.EncPart.Cipher = kdctest.Key(w.t, w.r, w.server).Encrypt(nil, krbcrypto.UsageTicket, []byte("garbage"))
+			}
+		}, 60, text},
 		{"7 authenticator in another key", func(w *world) {
 			w.creds = func(c *kdctest.Creds) {
 				c.Session = kdctest.NewKey(w.t, 18, make([]byte, 32))
 			}
 		}, 31, text},
+		{"7 authenticator in the usage of another protocol", armorUsage, 31, text},
+		{"7 authenticator too short", cutAuthenticator, 60, text},
 		{"8 other client", auth(func(a *krbmsg.Authenticator) { a.CName = krbmsg.NewName(1, "pre") }), 36, text},
 		{"8 other realm", auth(func(a *krbmsg.Authenticator) { a.CRealm = []byte("B.TEST") }), 36, text},
 		{"9 address", func(w *world) {
@@ -216,8 +230,105 @@ func TestHeader(t *testing.T) {
 		{"16 unknown checksum", auth(func(a *krbmsg.Authenticator) { a.Cksum.V.Type = 9999 }), 15, text},
 		{"16 CRC32", auth(func(a *krbmsg.Authenticator) { a.Cksum.V = krbmsg.Checksum{Type: 1, Sum: []byte{1, 2, 3, 4}} }), 15, text},
 		{"17 wrong checksum", auth(func(a *krbmsg.Authenticator) { a.Cksum.V.Sum[0] ^= 1 }), 31, text},
-		{"17 checksum cut", auth(func(a *krbmsg.Authenticator) { a.Cksum.V.Sum = a.Cksum.V.Sum[:4] }), 31, text},
+		{"16 SHA-1", plainSum(krbcrypto.SumSHA1), 0, ""},
+		{"16 SHA-1 by MIT's other number", plainSum(krbcrypto.SumSHA1NIST), 0, ""},
+		{"17 checksum cut", auth(func(a *krbmsg.Authenticator) { a.Cksum.V.Sum = a.Cksum.V.Sum[:4] }), 60, text},
+		{"17 checksum of another enctype", auth(func(a *krbmsg.Authenticator) { a.Cksum.V.Type = krbcrypto.SumAES256SHA2 }), 60, text},
+		{"17 plain checksum of another body", auth(func(a *krbmsg.Authenticator) {
+			a.Cksum.V = krbmsg.Checksum{Type: krbcrypto.SumSHA1, Sum: make([]byte, 20)}
+		}), 31, text},
+		{"17 over another encoding of the body", reencoded, 0, ""},
+		{"section 2: message type", func(w *world) {
+			w.msg = func(msg []byte) []byte { return rebuilt(w.t, msg, func(q *krbmsg.KDCReq) { q.MsgType = 10 }) }
+		}, -1, ""},
 	})
+}
+
+// rebuilt changes a message; its body stays as it is.
+func rebuilt(t *testing.T, msg []byte, change func(q *krbmsg.KDCReq)) []byte {
+	t.Helper()
+	var q krbmsg.KDCReq
+	if err := q.Parse(msg); err != nil {
+		t.Fatal(err)
+	}
+	change(&q)
+	return krbmsg.Marshal(&q)
+}
+
+// newAP shows the ticket of a message anew.
+func newAP(t *testing.T, q *krbmsg.KDCReq, change func(ap *krbmsg.APReq)) {
+	t.Helper()
+	var ap krbmsg.APReq
+	if err := ap.Parse(q.PAData[0].Value); err != nil {
+		t.Fatal(err)
+	}
+	change(&ap)
+	q.PAData[0].Value = krbmsg.Marshal(&ap)
+}
+
+// armorUsage seals the authenticator as one for an application, which may be known to others.
+func armorUsage(w *world) {
+	w.creds = func(c *kdctest.Creds) {
+		w.msg = func(msg []byte) []byte {
+			return rebuilt(w.t, msg, func(q *krbmsg.KDCReq) { q.PAData[0].Value = c.APReq(q.RawBody, krbcrypto.UsageAPReqAuth, w.how) })
+		}
+	}
+}
+
+func cutAuthenticator(w *world) {
+	w.msg = func(msg []byte) []byte {
+		return rebuilt(w.t, msg, func(q *krbmsg.KDCReq) {
+			newAP(w.t, q, func(ap *krbmsg.APReq) { ap.Authenticator.Cipher = ap.Authenticator.Cipher[:9] })
+		})
+	}
+}
+
+// plainSum puts SHA-1 in place of the keyed checksum.
+func plainSum(sumType int32) func(w *world) {
+	return func(w *world) {
+		w.how.Auth = func(a *krbmsg.Authenticator) {
+			sum := sha1.Sum(krbmsg.Marshal(&w.body))
+			a.Cksum.V = krbmsg.Checksum{Type: sumType, Sum: sum[:]}
+		}
+	}
+}
+
+// reencoded sends a body with an unknown field that the checksum does not cover: a client may have
+// taken the checksum of its own encoding.
+func reencoded(w *world) {
+	w.msg = func(msg []byte) []byte {
+		return rebuilt(w.t, msg, func(q *krbmsg.KDCReq) {
+			body := q.RawBody
+			inner := append(append([]byte(nil), body[2:]...), 0xac, 3, 2, 1, 5) // [12] INTEGER 5
+			if len(inner) > 0x7f {
+				w.t.Fatalf("body of %d octets", len(inner))
+			}
+			q.RawBody = append([]byte{0x30, byte(len(inner))}, inner...)
+		})
+	}
+}
+
+// TestClientIsNamedOnceKnown: section 7, an error names the client as soon as the ticket is open.
+func TestClientIsNamedOnceKnown(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(w *world)
+		named  bool
+	}{
+		{"ticket does not open", func(w *world) { w.creds = func(c *kdctest.Creds) { c.Ticket.EncPart.Cipher[30] ^= 1 } }, false},
+		{"session key is not permitted", func(w *world) {
+			w.part = func(p *krbmsg.EncTicketPart) { p.Key.Value = p.Key.Value[:31] }
+		}, true},
+		{"unknown server", func(w *world) { w.ask4("nosuch") }, true},
+	} {
+		w := newWorld(t)
+		c.change(w)
+		out, _ := w.ask()
+		var e krbmsg.KRBError
+		if err := e.Parse(out.Reply); err != nil || e.CName.Set != c.named {
+			t.Errorf("%s: client %v, %v", c.name, e.CName, err)
+		}
+	}
 }
 
 // TestPlainChecksumsAreTaken: row 16 of section 5.2, unkeyed MD5.

@@ -114,6 +114,12 @@ func (s *state) noteRequest() {
 
 func (s *state) option(o uint32) bool { return s.body.Options&o != 0 }
 
+// anonymous is who a client is outside the armor if it wants its name hidden (RFC 6113 section
+// 5.4.2).
+var anonymous = krbmsg.NewName(krbmsg.NTWellKnown, "WELLKNOWN", "ANONYMOUS")
+
+const anonymousRealm = "WELLKNOWN:ANONYMOUS"
+
 // modifying are the options that change the ticket shown instead of asking for another one.
 const modifying = krbmsg.OptForwarded | krbmsg.OptProxy | krbmsg.OptRenew | krbmsg.OptValidate
 
@@ -161,6 +167,9 @@ func (s *state) refuse(r *exchange.Refusal) {
 	msg := r.Message(s.req.Now, client, server)
 	if s.armor != nil {
 		msg.EData = s.armor.ErrorData(r.PAData, msg, s.body.Nonce)
+		if s.armor.Hide && msg.CName.Set {
+			msg.CName, msg.CRealm = krbmsg.Some(anonymous), []byte(anonymousRealm)
+		}
 	}
 	s.out.Reply = krbmsg.Marshal(msg)
 }

@@ -28,7 +28,7 @@ func Seal(name krbmsg.PrincipalName, realmName []byte, part *krbmsg.EncTicketPar
 // Errors of Open beside realm.ErrNoKey.
 var (
 	ErrIntegrity = errors.New("ticket does not decrypt")
-	ErrMalformed = errors.New("decrypted ticket is malformed")
+	ErrMalformed = errors.New("ticket is malformed, decrypted or before")
 )
 
 // oldKvnos is how many versions below the current one are tried for a ticket that does not
@@ -86,7 +86,10 @@ func Decrypt(t *krbmsg.Ticket, key *krbcrypto.Key, kvno uint32) (*Opened, error)
 		return nil, ErrIntegrity
 	}
 	plain, err := key.Decrypt(nil, krbcrypto.UsageTicket, t.EncPart.Cipher)
-	if err != nil {
+	switch {
+	case errors.Is(err, krbcrypto.ErrLength):
+		return nil, errors.Join(ErrMalformed, err)
+	case err != nil:
 		return nil, ErrIntegrity
 	}
 	o := &Opened{Key: key, Kvno: kvno}
