@@ -38,10 +38,10 @@ func (s *state) preauthContext() *preauth.Context {
 func verifyPreauth(s *state) *exchange.Refusal {
 	res, notes, refusal := preauth.Verify(s.preauthContext(), s.padata)
 	s.out.Event.Notes = append(s.out.Event.Notes, notes...)
+	s.pre = res
 	if refusal != nil {
 		return refusal
 	}
-	s.pre = res
 	s.replyPA = append(s.replyPA, res.Reply...)
 	if res.ReplyKey != nil {
 		s.replyKey = res.ReplyKey
@@ -58,10 +58,10 @@ func verifyPreauth(s *state) *exchange.Refusal {
 // requirePreauth is row 16.
 func requirePreauth(s *state) *exchange.Refusal {
 	switch {
-	case s.client.Has(dumpfmt.AttrRequiresHWAuth) && !s.pre.HWAuth && s.pre.PreAuth:
-		return exchange.Refuse(krbmsg.ErrPreauthRequired, "NEEDED_HW_PREAUTH")
-	case (s.needsPreauth() || s.client.Has(dumpfmt.AttrRequiresHWAuth)) && !s.pre.PreAuth:
+	case s.needsPreauth() && !s.pre.PreAuth:
 		return exchange.Refuse(krbmsg.ErrPreauthRequired, "NEEDED_PREAUTH")
+	case s.client.Has(dumpfmt.AttrRequiresHWAuth) && !s.pre.HWAuth:
+		return exchange.Refuse(krbmsg.ErrPreauthRequired, "NEEDED_HW_PREAUTH")
 	}
 	return nil
 }

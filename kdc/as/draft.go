@@ -8,8 +8,11 @@ import (
 	"krealm/kdc/ticket"
 )
 
-// wellKnownRealm is the realm of anonymous clients (RFC 8062).
-const wellKnownRealm = "WELLKNOWN:ANONYMOUS"
+// nobody is the client of anonymous tickets, and of messages that hide their client (RFC 8062).
+var nobody = exchange.Principal{
+	Name:  krbmsg.NewName(krbmsg.NTWellKnown, "WELLKNOWN", "ANONYMOUS"),
+	Realm: []byte("WELLKNOWN:ANONYMOUS"),
+}
 
 func isAnonymous(n krbmsg.PrincipalName) bool { return n.Is("WELLKNOWN", "ANONYMOUS") }
 
@@ -27,9 +30,9 @@ func draft(s *state) *exchange.Refusal {
 				Becausef("start %d s from now", ask.Start-s.now)
 		}
 	}
-	if s.body.Till != 0 && s.body.Till <= ask.Start {
-		return exchange.Refuse(krbmsg.ErrNeverValid, "NEVER_VALID").
-			Becausef("end %d s after the start", s.body.Till-ask.Start)
+	end := ask.End()
+	if end <= ask.Start {
+		return exchange.Refuse(krbmsg.ErrNeverValid, "NEVER_VALID").Becausef("end %d s after the start", end-ask.Start)
 	}
 	p := &s.part
 	p.Flags = ticket.Flags(s.body.Options, s.client, s.server, nil)
@@ -45,7 +48,7 @@ func draft(s *state) *exchange.Refusal {
 	p.Transited = krbmsg.Transited{Type: 1, Contents: []byte{}}
 	p.AuthTime = s.now
 	p.StartTime = ticket.StartField(ask.Start, s.now)
-	p.EndTime = ask.End()
+	p.EndTime = end
 	if p.RenewTill = ask.RenewTill(p.EndTime); p.RenewTill.Set {
 		p.Flags |= krbmsg.FlagRenewable
 	}
@@ -63,8 +66,8 @@ func anonymous(s *state) *exchange.Refusal {
 		return exchange.Refuse(krbmsg.ErrBadOption, "VALIDATE_ANONYMOUS_PRINCIPAL")
 	}
 	s.anonymous = true
-	s.part.CName = krbmsg.NewName(krbmsg.NTWellKnown, "WELLKNOWN", "ANONYMOUS")
-	s.part.CRealm = []byte(wellKnownRealm)
+	s.cname = nobody
+	s.part.CName, s.part.CRealm = nobody.Name, nobody.Realm
 	return nil
 }
 

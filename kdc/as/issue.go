@@ -115,11 +115,11 @@ func issue(s *state) *exchange.Refusal {
 		rep.PAData = []krbmsg.PAData{s.armor.Reply(s.replyPA, strengthen, rep.Ticket.Raw, client, s.body.Nonce, s.req.Now)}
 		s.replyKey = strong
 		if s.armor.Hide {
-			rep.CName, rep.CRealm = krbmsg.NewName(krbmsg.NTWellKnown, "WELLKNOWN", "ANONYMOUS"), []byte(wellKnownRealm)
+			rep.CName, rep.CRealm = nobody.Name, nobody.Realm
 		}
 	}
 	if s.wantEncPA {
-		s.encPA = append(s.encPA, fast.RequestChecksum(s.replyKey, s.req.Msg)...)
+		s.encPA = append(fast.RequestChecksum(s.replyKey, s.req.Msg), s.encPA...)
 	}
 	w := der.NewWriter(1024)
 	s.encPart().AppendTo(w)
@@ -134,10 +134,11 @@ func issue(s *state) *exchange.Refusal {
 	return nil
 }
 
-// encPart is the part of the reply that only the client can read. Like MIT krb5 it has the
-// application tag of a TGS reply; clients take either.
+// encPart is the part of the reply that only the client can read. As in MIT krb5 it has the
+// application tag of a TGS reply unless the settings want that of RFC 4120; clients take either.
 func (s *state) encPart() *krbmsg.EncKDCRepPart {
 	return &krbmsg.EncKDCRepPart{
+		ASTag:         s.r.ASTag,
 		Key:           s.part.Key,
 		LastReq:       []krbmsg.LastReq{{}},
 		Nonce:         s.body.Nonce,

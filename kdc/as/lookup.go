@@ -1,9 +1,6 @@
 package as
 
 import (
-	"strings"
-
-	"krealm/dumpfmt"
 	"krealm/internal/krbmsg"
 	"krealm/kdc/exchange"
 	"krealm/kdc/realm"
@@ -24,11 +21,8 @@ func findClient(s *state) *exchange.Refusal {
 // like an address, is looked up as the principal it spells if its realm is ours.
 func (s *state) lookupClient() (*realm.Entry, bool) {
 	name := s.cname.Name
-	if name.Type == krbmsg.NTEnterprise && len(name.Parts) == 1 {
-		n, err := dumpfmt.ParseName(string(name.Parts[0]), s.r.Name)
-		if err == nil && n.Realm == s.r.Name && strings.Contains(string(name.Parts[0]), "@") {
-			return s.r.Resolve(krbmsg.NewName(krbmsg.NTPrincipal, n.Components...), []byte(n.Realm))
-		}
+	if n, ok := realm.Enterprise(name, s.r.Name); ok && n.Realm == s.r.Name {
+		return s.r.Resolve(krbmsg.NewName(krbmsg.NTPrincipal, n.Components...), []byte(n.Realm))
 	}
 	return s.r.Resolve(name, s.cname.Realm)
 }

@@ -32,8 +32,8 @@ func TestTimestamps(t *testing.T) {
 		{"wrong", []func(*world) krbmsg.PAData{bad}, 24},
 		{"wrong, then right", []func(*world) krbmsg.PAData{bad, good}, 0},
 		{"right, then wrong", []func(*world) krbmsg.PAData{good, bad}, 0},
-		{"the first failure is reported", []func(*world) krbmsg.PAData{bad, shifted(1000)}, 24},
-		{"the first failure is reported, skew", []func(*world) krbmsg.PAData{shifted(1000), bad}, 37},
+		{"4.3 without e-data the last failure is reported, skew", []func(*world) krbmsg.PAData{bad, shifted(1000)}, 37},
+		{"4.3 without e-data the last failure is reported", []func(*world) krbmsg.PAData{shifted(1000), bad}, 24},
 		{"300 s ahead", []func(*world) krbmsg.PAData{shifted(300)}, 0},
 		{"300 s behind", []func(*world) krbmsg.PAData{shifted(-300)}, 0},
 		{"301 s ahead", []func(*world) krbmsg.PAData{shifted(301)}, 37},
@@ -210,14 +210,49 @@ func TestFASTErrors(t *testing.T) {
 		{"good", plain, fastReq{}, 0},
 		{"armor missing", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.Armor.Set = false }}, 24},
 		{"armor type 2", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.Armor.V.Type = 2 }}, 24},
-		{"armor garbage", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.Armor.V.Value = []byte{1} }}, 60},
+		{"armor is no AP-REQ", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.Armor.V.Value = []byte{1} }}, 40},
+		{"armor empty", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.Armor.V.Value = nil }}, 40},
+		{"armor garbage", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.Armor.V.Value = []byte{0x6e, 1, 2} }}, 60},
 		{"service ticket", func(w *world) *kdctest.Creds { return kdctest.Forge(w.t, w.r, kdctest.Name("A.TEST", "svc128"), nil) }, fastReq{}, 26},
 		{"cross-realm TGT", func(w *world) *kdctest.Creds {
 			return kdctest.Forge(w.t, w.r, kdctest.Name("B.TEST", "krbtgt", "A.TEST"), nil)
 		}, fastReq{}, 0},
 		{"ticket expired", forge(func(p *krbmsg.EncTicketPart) { p.EndTime = at - 301 }), fastReq{}, 32},
 		{"ticket not yet valid", forge(func(p *krbmsg.EncTicketPart) { p.StartTime = krbmsg.Some[int64](at + 301) }), fastReq{}, 33},
-		{"ticket invalid", forge(func(p *krbmsg.EncTicketPart) { p.Flags |= krbmsg.FlagInvalid }), fastReq{}, 33},
+		{"ticket invalid", forge(func(p *krbmsg.EncTicketPart) { p.Flags |= krbmsg.FlagInvalid }), fastReq{}, 60},
+		{"ticket times before the clock", forge(func(p *krbmsg.EncTicketPart) { p.EndTime = at - 301 }),
+			fastReq{shown: kdctest.Shown{Auth: func(a *krbmsg.Authenticator) { a.CTime = at + 301 }}}, 32},
+		{"the clock before an invalid ticket", forge(func(p *krbmsg.EncTicketPart) { p.Flags |= krbmsg.FlagInvalid }),
+			fastReq{shown: kdctest.Shown{Auth: func(a *krbmsg.Authenticator) { a.CTime = at + 301 }}}, 37},
+		{"ticket of our client that came from abroad", forge(func(p *krbmsg.EncTicketPart) { p.Transited.Contents = []byte("C.TEST") }), fastReq{}, 60},
+		{"ticket that took a way nobody trusts", func(w *world) *kdctest.Creds {
+			return kdctest.Forge(w.t, w.r, kdctest.Name("B.TEST", "krbtgt", "A.TEST"), func(p *krbmsg.EncTicketPart) {
+				p.CRealm, p.Transited.Contents = []byte("B.TEST"), []byte("EVIL.TEST")
+			})
+		}, fastReq{}, 60},
+		{"a way nobody was on", forge(func(p *krbmsg.EncTicketPart) { p.Transited.Contents = []byte{0} }), fastReq{}, 0},
+		{"ticket for nobody", func(w *world) *kdctest.Creds {
+			c := plain(w)
+			c.Ticket.SName = client("nosuch").Name
+			return c
+		}, fastReq{}, 35},
+		{"ticket for who is no service", func(w *world) *kdctest.Creds { return kdctest.Forge(w.t, w.r, kdctest.Name("A.TEST", "nosvr"), nil) }, fastReq{}, 35},
+		{"ticket for a locked service", func(w *world) *kdctest.Creds {
+			return kdctest.Forge(w.t, w.r, kdctest.Name("A.TEST", "svclocked"), nil)
+		}, fastReq{}, 35},
+		{"expired before service ticket", func(w *world) *kdctest.Creds {
+			return kdctest.Forge(w.t, w.r, kdctest.Name("A.TEST", "svc128"), func(p *krbmsg.EncTicketPart) { p.EndTime = at - 301 })
+		}, fastReq{}, 32},
+		{"service ticket before subkey", func(w *world) *kdctest.Creds { return kdctest.Forge(w.t, w.r, kdctest.Name("A.TEST", "svc128"), nil) },
+			fastReq{shown: kdctest.Shown{Auth: func(*krbmsg.Authenticator) {}}}, 26},
+		{"ticket in a type that is no key's", func(w *world) *kdctest.Creds {
+			c := plain(w)
+			c.Ticket.EncPart.Etype = 17
+			return c
+		}, fastReq{}, 60},
+		{"a way that was checked", forge(func(p *krbmsg.EncTicketPart) {
+			p.Transited.Contents, p.Flags = []byte("C.TEST"), p.Flags|krbmsg.FlagTransitChecked
+		}), fastReq{}, 0},
 		{"ticket does not decrypt", func(w *world) *kdctest.Creds {
 			c := plain(w)
 			c.Ticket.EncPart.Cipher[20] ^= 1
@@ -232,8 +267,10 @@ func TestFASTErrors(t *testing.T) {
 		{"authenticator skew", plain, fastReq{shown: kdctest.Shown{Auth: func(a *krbmsg.Authenticator) { a.CTime = at + 301 }}}, 37},
 		{"authenticator of somebody else", plain, fastReq{shown: kdctest.Shown{Auth: func(a *krbmsg.Authenticator) { a.CName = client("pre").Name }}}, 36},
 		{"inner request does not decrypt", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.EncFastReq.Cipher[20] ^= 1 }}, 31},
-		{"inner request in another enctype", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.EncFastReq.Etype = 17 }}, 31},
+		{"inner request in another enctype", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.EncFastReq.Etype = 17 }}, 60},
+		{"inner request too short", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.EncFastReq.Cipher = a.EncFastReq.Cipher[:27] }}, 60},
 		{"checksum wrong", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.Checksum.Sum[0] ^= 1 }}, 41},
+		{"checksum of another type", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.Checksum.Type = 15 }}, 60},
 		{"checksum unkeyed", plain, fastReq{sum: func(_ *krbcrypto.Key, body []byte) krbmsg.Checksum {
 			return krbmsg.Checksum{Type: krbcrypto.SumSHA1, Sum: sha1Sum(body)}
 		}}, 12},

@@ -6,6 +6,15 @@ import (
 	"krealm/kdc/fast"
 )
 
+// serverNamed is section 2: a request whose outer body names no server, not even one that FAST
+// replaces, is as good as damaged.
+func serverNamed(s *state) *exchange.Refusal {
+	if !s.body.SName.Set {
+		return &exchange.Refusal{Code: krbmsg.ErrSPrincipalUnknown, Status: "NULL_SERVER", Silent: true}
+	}
+	return nil
+}
+
 // messageType is row 1.
 func messageType(s *state) *exchange.Refusal {
 	if s.q.MsgType != krbmsg.MsgASReq {
@@ -23,6 +32,7 @@ func openArmor(s *state) *exchange.Refusal {
 	}
 	a, refusal := fast.OpenAS(s.r, value, s.q.RawBody, s.req.Now)
 	if refusal != nil {
+		s.armor = a // if there is one, the error goes out under it
 		return refusal
 	}
 	s.armor, s.body, s.rawBody, s.padata = a, &a.Req.Body, a.Req.RawBody, a.Req.PAData
@@ -37,8 +47,8 @@ func names(s *state) *exchange.Refusal {
 	if _, outer := krbmsg.FindPA(s.q.PAData, krbmsg.PAReqEncPARep); outer {
 		s.wantEncPA = true
 	}
-	if !s.body.SName.Set {
-		return &exchange.Refusal{Code: krbmsg.ErrSPrincipalUnknown, Status: "NULL_SERVER", Silent: true}
+	if refusal := serverNamed(s); refusal != nil {
+		return refusal
 	}
 	if !s.body.CName.Set {
 		return exchange.Refuse(krbmsg.ErrCPrincipalUnknown, "NULL_CLIENT")

@@ -76,6 +76,10 @@ func TestErrors(t *testing.T) {
 		return func(w *world, _ *krbmsg.KDCReqBody) { w.attr(name, bits) }
 	}
 	type prepare = func(*world, *krbmsg.KDCReqBody)
+	lockedOut := func(w *world, b *krbmsg.KDCReqBody) {
+		w.db.SetLockout("lpuser@A.TEST", dumpfmt.Lockout{FailCount: 2, LastFailed: at - 1})
+		b.CName = krbmsg.Some(client("lpuser").Name)
+	}
 	cases := []struct {
 		name    string
 		prepare []prepare
@@ -91,6 +95,16 @@ func TestErrors(t *testing.T) {
 		{"8 no krbtgt", []prepare{func(w *world, b *krbmsg.KDCReqBody) {
 			w.db.Delete(tgt)
 			b.SName = krbmsg.Some(client("svc128").Name)
+		}}, 60, "GET_LOCAL_TGT"},
+		{"8 no krbtgt key is permitted", []prepare{func(w *world, b *krbmsg.KDCReqBody) {
+			w.r.Permitted = []krbcrypto.Enctype{krbcrypto.ETypeAES128SHA2}
+		}}, 60, "GET_LOCAL_TGT"},
+		{"8 a krbtgt key that does not open", []prepare{func(w *world, b *krbmsg.KDCReqBody) {
+			w.change("krbtgt/A.TEST", func(p *dumpfmt.Principal) {
+				for i := range p.Keys {
+					p.Keys[i].Kvno = 99
+				}
+			})
 		}}, 60, "GET_LOCAL_TGT"},
 		{"9.1 options before 9.2", []prepare{options(krbmsg.OptForwarded), entry("user", expired)}, 13, "INVALID AS OPTIONS"},
 		{"9.1 user to user", []prepare{options(krbmsg.OptEncTktInSkey)}, 13, "INVALID AS OPTIONS"},
@@ -113,6 +127,9 @@ func TestErrors(t *testing.T) {
 			b.CName = krbmsg.Some(krbmsg.NewName(krbmsg.NTWellKnown, "WELLKNOWN", "ANONYMOUS"))
 			b.SName = krbmsg.Some(client("svc128").Name)
 		}}, 12, "ANONYMOUS NOT ALLOWED"},
+		{"9.11 locked out, before 10 and 16", []prepare{lockedOut, func(_ *world, b *krbmsg.KDCReqBody) { b.Etypes = []int32{999} }}, 18, "LOCKED_OUT"},
+		{"9.9 before 9.11", []prepare{lockedOut, attr("krbtgt/A.TEST", dumpfmt.AttrDisallowSvr)}, 27, "SERVICE NOT ALLOWED"},
+		{"9.11 not with disable_lockout", []prepare{lockedOut, func(w *world, _ *krbmsg.KDCReqBody) { w.r.DisableLockout = true }}, 25, "NEEDED_PREAUTH"},
 		{"10 session enctype before 16", []prepare{attr("user", needPre), func(_ *world, b *krbmsg.KDCReqBody) { b.Etypes = []int32{999, -135} }}, 14, "BAD_ENCRYPTION_TYPE"},
 		{"10 rc4 session is off", []prepare{func(w *world, b *krbmsg.KDCReqBody) {
 			w.r.AllowRC4 = false
@@ -128,6 +145,8 @@ func TestErrors(t *testing.T) {
 		}},
 			10, "POSTDATE NOT ALLOWED"},
 		{"11 over before it begins", []prepare{func(_ *world, b *krbmsg.KDCReqBody) { b.Till = at - 1 }}, 11, "NEVER_VALID"},
+		{"11 over as it begins", []prepare{func(_ *world, b *krbmsg.KDCReqBody) { b.Till = at }}, 11, "NEVER_VALID"},
+		{"11 a negative life", []prepare{entry("user", func(p *dumpfmt.Principal) { p.MaxLife = -1 })}, 11, "NEVER_VALID"},
 		{"12 anonymous for somebody", []prepare{options(krbmsg.OptRequestAnonymous)}, 13, "VALIDATE_ANONYMOUS_PRINCIPAL"},
 		{"12 anonymous needs preauthentication", []prepare{func(w *world, b *krbmsg.KDCReqBody) {
 			w.change("WELLKNOWN/ANONYMOUS", func(p *dumpfmt.Principal) { p.Attributes = 0 })
@@ -139,11 +158,23 @@ func TestErrors(t *testing.T) {
 		}}, 60, "DECRYPT_CLIENT_KEY"},
 		{"16 preauthentication before 22", []prepare{attr("user", needPre), func(w *world, _ *krbmsg.KDCReqBody) { w.setString("krbtgt/A.TEST", "require_auth", "x") }},
 			25, "NEEDED_PREAUTH"},
-		{"16 hardware", []prepare{attr("user", dumpfmt.AttrRequiresHWAuth)}, 25, "NEEDED_PREAUTH"},
+		{"16 hardware", []prepare{attr("user", dumpfmt.AttrRequiresHWAuth)}, 25, "NEEDED_HW_PREAUTH"},
+		{"16 any preauthentication before hardware", []prepare{attr("user", dumpfmt.AttrRequiresHWAuth|needPre)}, 25, "NEEDED_PREAUTH"},
 		{"18 server without key", []prepare{func(w *world, b *krbmsg.KDCReqBody) {
 			b.SName = krbmsg.Some(client("nokeynopre").Name)
 		}}, 60, "FINDING_SERVER_KEY"},
 		{"20 client without key", []prepare{func(_ *world, b *krbmsg.KDCReqBody) { b.CName = krbmsg.Some(client("nokeynopre").Name) }}, 14, "CANT_FIND_CLIENT_KEY"},
+		{"20 after 15: preauthentication had its chance", []prepare{attr("nokeynopre", needPre), func(_ *world, b *krbmsg.KDCReqBody) {
+			b.CName = krbmsg.Some(client("nokeynopre").Name)
+		}}, 25, "NEEDED_PREAUTH"},
+		{"21 PAC key of an unknown type", []prepare{func(w *world, b *krbmsg.KDCReqBody) {
+			w.setString("svc128", "pac_privsvr_enctype", "rot13")
+			b.SName = krbmsg.Some(client("svc128").Name)
+		}}, 60, "HANDLE_AUTHDATA"},
+		{"21 before 22", []prepare{func(w *world, b *krbmsg.KDCReqBody) {
+			w.setString("svcind", "pac_privsvr_enctype", "rot13")
+			b.SName = krbmsg.Some(client("svcind").Name)
+		}}, 60, "HANDLE_AUTHDATA"},
 		{"22 indicators", []prepare{func(w *world, b *krbmsg.KDCReqBody) { b.SName = krbmsg.Some(client("svcind").Name) }}, 12, "HIGHER_AUTHENTICATION_REQUIRED"},
 	}
 	for _, c := range cases {

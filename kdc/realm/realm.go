@@ -1,6 +1,7 @@
 package realm
 
 import (
+	"bytes"
 	"sync"
 	"sync/atomic"
 
@@ -90,7 +91,7 @@ const maxAliases = 10
 // realm gives an entry without keys that is Foreign.
 func (r *Realm) Resolve(name krbmsg.PrincipalName, realm []byte) (*Entry, bool) {
 	e, ok := r.Lookup(name, realm)
-	for range maxAliases {
+	for range maxAliases + 1 {
 		if !ok {
 			return nil, false
 		}
@@ -108,6 +109,16 @@ func (r *Realm) Resolve(name krbmsg.PrincipalName, realm []byte) (*Entry, bool) 
 		e, ok = r.entry(n.String())
 	}
 	return nil, false
+}
+
+// Enterprise returns the principal that an enterprise name spells: a single component that looks
+// like an address (section 3.1). ok is false for other names.
+func Enterprise(name krbmsg.PrincipalName, ours string) (n dumpfmt.Name, ok bool) {
+	if name.Type != krbmsg.NTEnterprise || len(name.Parts) != 1 || !bytes.ContainsRune(name.Parts[0], '@') {
+		return n, false
+	}
+	n, err := dumpfmt.ParseName(string(name.Parts[0]), ours)
+	return n, err == nil
 }
 
 func (r *Realm) foreign(n dumpfmt.Name) *Entry {

@@ -27,6 +27,9 @@ type Settings struct {
 	DisableLockout   bool // no failure is written
 	DisableSuccess   bool // no success is written
 
+	VagueErrors bool // who asks for an unknown or expired client is told 60 and no more
+	ASTag       bool // the sealed part of AS replies has application tag 25; else 26, as in MIT krb5
+
 	ECIndicator string // encrypted_challenge_indicator
 
 	SPAKEGroups     []spake.Group // spake_preauth_groups; none: SPAKE is off
