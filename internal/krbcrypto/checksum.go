@@ -62,22 +62,39 @@ func VerifyAny(k *Key, sumtype int32, usage uint32, data, sum []byte) error {
 		}
 		return nil
 	}
-	if k == nil {
-		return fmt.Errorf("checksum type %d without a key: %w", sumtype, ErrUnsupported)
-	}
-	if sumtype == k.s.sumType {
-		return k.VerifyChecksum(usage, data, sum)
-	}
-	var m *summer
-	switch {
-	case sumtype == SumHMACMD5:
-		m = newMD5Summer(hmacMD5(k.b, []byte(signatureKey)), usage)
-	case sumtype == SumMD5HMACRC4 && k.s.sumType == SumHMACMD5:
-		m = newMD5Summer(k.b, usage)
-	default:
-		return fmt.Errorf("checksum type %d with a %s key: %w", sumtype, k.s.name, ErrUnsupported)
+	m, err := k.keyed(sumtype, usage)
+	if err != nil {
+		return err
 	}
 	return m.check(sum, data)
+}
+
+// ChecksumAs computes a keyed checksum of a type that the peer chose: the mandatory one of the
+// key, or one of the two RC4 types with a key they take. For any other it fails with
+// ErrUnsupported.
+func (k *Key) ChecksumAs(sumtype int32, usage uint32, data []byte) ([]byte, error) {
+	m, err := k.keyed(sumtype, usage)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, m.n)
+	m.sum(out, [][]byte{data})
+	return out, nil
+}
+
+// keyed finds what computes a checksum type under a key, which may be nil.
+func (k *Key) keyed(sumtype int32, usage uint32) (*summer, error) {
+	switch {
+	case k == nil:
+		return nil, fmt.Errorf("checksum type %d without a key: %w", sumtype, ErrUnsupported)
+	case sumtype == k.s.sumType:
+		return k.summer(usage), nil
+	case sumtype == SumHMACMD5:
+		return newMD5Summer(hmacMD5(k.b, []byte(signatureKey)), usage), nil
+	case sumtype == SumMD5HMACRC4 && k.s.sumType == SumHMACMD5:
+		return newMD5Summer(k.b, usage), nil
+	}
+	return nil, fmt.Errorf("checksum type %d with a %s key: %w", sumtype, k.s.name, ErrUnsupported)
 }
 
 func unkeyed(sumtype int32) func() hash.Hash {

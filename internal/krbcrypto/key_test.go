@@ -227,6 +227,11 @@ func TestVerifyAny(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	for _, typ := range []int32{SumMD5, SumSHA1, SumAES128SHA1, SumMD5HMACRC4, 1, 99} {
+		if sum, err := aes.ChecksumAs(typ, 1, nil); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("type %d with %v: %x, %v", typ, aes, sum, err)
+		}
+	}
 	for _, typ := range []int32{SumMD5, SumSHA1, SumSHA1NIST, SumHMACMD5, SumMD5HMACRC4} {
 		if err := VerifyAny(rc4, typ, 1, []byte("x"), nil); !errors.Is(err, ErrLength) {
 			t.Errorf("type %d without checksum: %v", typ, err)

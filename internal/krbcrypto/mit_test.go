@@ -161,6 +161,13 @@ func checkSum(t *testing.T, k *Key, v mitVector, want []byte) {
 	if err := VerifyAny(k, v.Type, v.Usage, append(msg, 0), want); !errors.Is(err, ErrIntegrity) {
 		t.Errorf("VerifyAny of another message: %v", err)
 	}
+	if IsKeyed(v.Type) {
+		got, err := k.ChecksumAs(v.Type, v.Usage, msg)
+		if err != nil {
+			t.Error(err)
+		}
+		checkBytes(t, got, want)
+	}
 	if k != nil && v.Type == k.ChecksumType() {
 		checkBytes(t, k.Checksum(nil, v.Usage, msg[:v.N/2], msg[v.N/2:]), want)
 		if err := k.VerifyChecksum(v.Usage, msg, want); err != nil || len(want) != k.ChecksumLen() {
