@@ -107,7 +107,7 @@ func (l *lookup) listen(name string, def []string, port string, paths ...[]strin
 	for _, w := range fields(text) {
 		addr, err := ParseListen(w, port)
 		if err != nil {
-			l.fail(path, text, err)
+			l.fail(path, w, err)
 			return nil
 		}
 		out = append(out, addr)
@@ -121,7 +121,11 @@ func fields(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" \t\n\r\v\f,;", r) })
 }
 
-var errListen = errors.New("not an address, a port, address:port, [v6 address]:port or /path")
+var (
+	errListen = errors.New("not an address, a port, address:port, [v6 address]:port or /path")
+	errPort   = errors.New("not a port: 0 to 65535")
+	errIPv4   = errors.New("not an IPv4 address")
+)
 
 // ParseListen brings one word of a listen list into the form "host:port" that net.Listen
 // takes, with port where the word has none; a path comes back as it is.
@@ -134,7 +138,10 @@ func ParseListen(word, port string) (string, error) {
 	}
 	if host, p, err := net.SplitHostPort(word); err == nil {
 		if !isPort(p) {
-			return "", errListen
+			return "", errPort
+		}
+		if err := checkHost(host); err != nil {
+			return "", err
 		}
 		return net.JoinHostPort(host, p), nil
 	}
@@ -145,7 +152,22 @@ func ParseListen(word, port string) (string, error) {
 	if host == "" || strings.ContainsAny(host, "[]") || (strings.Contains(host, ":") && net.ParseIP(host) == nil) {
 		return "", errListen
 	}
+	if err := checkHost(host); err != nil {
+		return "", err
+	}
 	return net.JoinHostPort(host, port), nil
+}
+
+// checkHost refuses what no name of a host is, nor an address: a port that is too high, an octet
+// that is.
+func checkHost(host string) error {
+	switch {
+	case host == "" || strings.Trim(host, "0123456789.") != "" || net.ParseIP(host) != nil:
+		return nil
+	case strings.Contains(host, "."):
+		return errIPv4
+	}
+	return errPort
 }
 
 func isPort(s string) bool {

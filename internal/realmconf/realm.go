@@ -32,7 +32,7 @@ type Realm struct {
 	KDCListen        []string // UDP: "host:port", ":port", or "/path"; none = no UDP
 	KDCTCPListen     []string // TCP, the same way; the UDP list unless configured
 	MaxDgramReply    int      // bytes, 65536
-	TCPBacklog       int      // 5
+	TCPBacklog       int      // 0: as many as the system allows
 	KadmindListen    []string
 	KpasswdListen    []string
 	HostBased        []string // host_based_services of the realm and of [kdcdefaults]
@@ -142,7 +142,7 @@ func (l *lookup) kdc(r *Realm) {
 	r.KDCTCPListen = l.listen("kdc_tcp_listen", r.KDCListen, "88",
 		l.inRealm("kdc_tcp_listen"), l.inRealm("kdc_tcp_ports"), kdcDefaults("kdc_tcp_listen"), kdcDefaults("kdc_tcp_ports"))
 	r.MaxDgramReply = value(l, "kdc_max_dgram_reply_size", 65536, parsePositive, kdcDefaults("kdc_max_dgram_reply_size"))
-	r.TCPBacklog = value(l, "kdc_tcp_listen_backlog", 5, parsePositive, kdcDefaults("kdc_tcp_listen_backlog"))
+	r.TCPBacklog = value(l, "kdc_tcp_listen_backlog", 0, parsePositive, kdcDefaults("kdc_tcp_listen_backlog"))
 	r.HostBased = l.words("host_based_services", l.inRealm("host_based_services"), kdcDefaults("host_based_services"))
 	r.NoHostReferral = l.words("no_host_referral", l.inRealm("no_host_referral"), kdcDefaults("no_host_referral"))
 	r.RestrictAnon = l.boolean("restrict_anonymous_to_tgt", false,

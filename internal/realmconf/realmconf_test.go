@@ -109,7 +109,7 @@ func TestRealm(t *testing.T) {
 		DictFile:      "/srv/words", ACLFile: defaultACL,
 		KDCListen:     []string{":750", ":88"},
 		KDCTCPListen:  []string{"127.0.0.1:8888", "[::1]:88", "[::1]:88"},
-		MaxDgramReply: 65536, TCPBacklog: 5,
+		MaxDgramReply: 65536,
 		KadmindListen: []string{":749"}, KpasswdListen: []string{":464"},
 		HostBased:        []string{"imap", "host", "http"},
 		RejectBadTransit: true,
@@ -224,7 +224,8 @@ func TestParseListen(t *testing.T) {
 	for in, want := range map[string]string{
 		"88": ":88", "1.2.3.4": "1.2.3.4:88", "1.2.3.4:99": "1.2.3.4:99", "kdc:99": "kdc:99", "kdc": "kdc:88",
 		"[::1]:99": "[::1]:99", "[::1]": "[::1]:88", "::1": "[::1]:88", "/run/kdc": "/run/kdc", "*:99": "*:99",
-		"70000": "70000:88", "a:b": "", "[::1": "", "[]": "", "1.2.3.4:": "", "x:y:z": "",
+		"70000.example.org": "70000.example.org:88", "70000": "", "1.2.3.4:70000": "", "300.1.2.3": "", "300.1.2.3:88": "",
+		"a:b": "", "[::1": "", "[]": "", "1.2.3.4:": "", "x:y:z": "",
 	} {
 		got, err := ParseListen(in, "88")
 		if got != want || (err != nil) != (want == "") {

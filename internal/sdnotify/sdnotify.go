@@ -78,6 +78,27 @@ func Inherited() (*Sockets, error) {
 	return s, nil
 }
 
+// Handed returns the descriptors that LISTEN_PID and LISTEN_FDS give this process, for a child that it
+// starts in its place and that calls Adopt; none if there are none.
+func Handed() ([]*os.File, error) {
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || n < 0 || n > maxFDs {
+		return nil, fmt.Errorf("LISTEN_FDS=%q", os.Getenv("LISTEN_FDS"))
+	}
+	var files []*os.File
+	for fd := firstFD; fd < firstFD+n; fd++ {
+		files = append(files, os.NewFile(uintptr(fd), "handed"))
+	}
+	return files, nil
+}
+
+// Adopt makes the descriptors that a parent had from Handed, and passed on from the same number on, those
+// of this process.
+func Adopt() { _ = os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid())) }
+
 // take makes one descriptor a socket of this package; the descriptor itself is closed.
 func (s *Sockets) take(fd int) error {
 	syscall.CloseOnExec(fd)

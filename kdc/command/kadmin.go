@@ -166,7 +166,7 @@ func (k *kadmin) open(ctx context.Context, o *kadminOptions) error {
 	if k.db, err = openDB(ctx, k.console.warner(kadminName), k.realm); err != nil {
 		return err
 	}
-	k.adm, err = admin.New(ctx, k.db, k.realm, o.opener(k.console, k.realm), admin.Options{
+	k.adm, err = admin.New(ctx, k.db, k.realm, o.opener(k.console, k.console.warner(kadminName), k.realm), admin.Options{
 		KeySalts:  o.keySalts,
 		Warn:      func(s string) { k.errorf("%s: %s\n", kadminName, s) },
 		Committed: k.waiter.committed,

@@ -119,7 +119,7 @@ func (u *kdbUtil) stash(ctx context.Context, args []string) error {
 			return fmt.Errorf("%w while retrieving master entry", err)
 		}
 		manual := realmOptions{manual: true}
-		if u.ring, err = manual.opener(u.console, u.realm)(km); err != nil {
+		if u.ring, err = manual.opener(u.console, u.console.warner(kdbUtilName), u.realm)(km); err != nil {
 			return fmt.Errorf("%w while reading master key", err)
 		}
 	}

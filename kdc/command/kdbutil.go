@@ -212,7 +212,7 @@ func (u *kdbUtil) openAll(ctx context.Context) error {
 }
 
 func (u *kdbUtil) openMaster(km *dumpfmt.Principal) {
-	ring, err := u.opts.opener(u.console, u.realm)(km)
+	ring, err := u.opts.opener(u.console, u.console.warner(kdbUtilName), u.realm)(km)
 	switch {
 	case err == nil:
 		u.ring = ring

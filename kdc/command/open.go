@@ -60,11 +60,18 @@ func (o *realmOptions) load() (*realmconf.Conf, *realmconf.Realm, error) {
 const masterPrompt = "Enter KDC database master key"
 
 // opener returns what opens the realm's master key: with the password given, with one that is
-// asked for at the first use, or with the stash file.
-func (o *realmOptions) opener(con *console, r *realmconf.Realm) admin.Opener {
+// asked for at the first use, or with the stash file. warn is told of a stash file that others can read.
+func (o *realmOptions) opener(con *console, warn func(string), r *realmconf.Realm) admin.Opener {
 	password := o.password
 	return func(km *dumpfmt.Principal) (*mkey.Ring, error) {
 		if !o.manual && password == nil {
+			warning, err := mkey.CheckStash(r.StashFile)
+			if err != nil {
+				return nil, messagef("Can not fetch master key (error: %w).", err)
+			}
+			if warning != "" {
+				warn(warning)
+			}
 			st, err := mkey.ReadStashOf(r.StashFile, r.MasterPrincipal)
 			if err != nil {
 				return nil, messagef("Can not fetch master key (error: %w).", err)

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"krealm/internal/krbcrypto"
-	"krealm/internal/realmconf"
 	"krealm/internal/sdnotify"
 	"krealm/kdc/serve"
 )
@@ -179,7 +178,7 @@ func (s *server) run(ctx context.Context) error {
 		if opts.UDP, opts.TCP, err = r.addresses(opts.UDP, opts.TCP); err != nil {
 			return err
 		}
-		opts.MaxDgramReply = r.conf.MaxDgramReply
+		opts.MaxDgramReply, opts.Backlog = r.conf.MaxDgramReply, r.conf.TCPBacklog
 		if err := r.proxy(&opts.HTTPS); err != nil {
 			return err
 		}
@@ -190,7 +189,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	srv, err := serve.New(ctx, opts)
 	if err != nil {
-		return err
+		return s.placed(err)
 	}
 	if err := s.writePID(); err != nil {
 		return errors.Join(err, srv.Close())
@@ -247,20 +246,4 @@ func (s *server) removePID() {
 	if err == nil && strings.TrimSpace(string(b)) == strconv.Itoa(os.Getpid()) {
 		_ = os.Remove(s.o.pidFile)
 	}
-}
-
-// listenWords splits a list of addresses as kdc_listen has them.
-func listenWords(list string) ([]string, error) { return listenAt(list, "88") }
-
-// listenAt does so for another default port.
-func listenAt(list, port string) ([]string, error) {
-	var out []string
-	for _, w := range strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(" \t,;", r) }) {
-		a, err := realmconf.ParseListen(w, port)
-		if err != nil {
-			return nil, fmt.Errorf("%q: %w", w, err)
-		}
-		out = append(out, a)
-	}
-	return out, nil
 }

@@ -6,14 +6,18 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
+
+	"krealm/internal/sdnotify"
 )
 
 // A KDC that is to run in the background starts itself again in a session of its own. The
 // child says over a pipe that it is ready, or why not; the parent waits for that, so that
 // whoever started it sees errors and an exit status.
 
-// daemonEnv tells the child what it is; its report goes to descriptor 3.
+// daemonEnv tells the child what it is, and how many sockets of a service manager it has been
+// handed; they come first, its report goes to the descriptor behind them.
 const daemonEnv = "KREALM_KDC_DAEMON"
 
 // readyWord is what the child writes when it serves; anything else is an error text.
@@ -24,12 +28,17 @@ type report struct{ w *os.File }
 
 // daemonParent returns the way to report to the parent, nil if this process has none.
 func daemonParent() *report {
-	if os.Getenv(daemonEnv) == "" {
+	handed, err := strconv.Atoi(os.Getenv(daemonEnv))
+	if err != nil || handed < 0 {
 		return nil
 	}
 	_ = os.Unsetenv(daemonEnv)
-	syscall.CloseOnExec(3)
-	return &report{w: os.NewFile(3, "report")}
+	if handed > 0 {
+		sdnotify.Adopt()
+	}
+	fd := 3 + handed
+	syscall.CloseOnExec(fd)
+	return &report{w: os.NewFile(uintptr(fd), "report")}
 }
 
 func (r *report) ready() { r.send(readyWord) }
@@ -68,6 +77,10 @@ func detach(o *serveOptions, con *console, stderr io.Writer) int {
 	if err != nil {
 		return fail(err)
 	}
+	sockets, err := sdnotify.Handed()
+	if err != nil {
+		return fail(err)
+	}
 	pr, pw, err := os.Pipe()
 	if err != nil {
 		return fail(err)
@@ -79,9 +92,9 @@ func detach(o *serveOptions, con *console, stderr io.Writer) int {
 	}
 	cmd := exec.Command(self)
 	cmd.Args = os.Args
-	cmd.Env = append(os.Environ(), daemonEnv+"=1")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", daemonEnv, len(sockets)))
 	cmd.Stdin = in
-	cmd.ExtraFiles = []*os.File{pw}
+	cmd.ExtraFiles = append(sockets, pw)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = cmd.Start()
 	_ = pw.Close()

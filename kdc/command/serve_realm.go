@@ -55,7 +55,8 @@ func openServed(ctx context.Context, opts *realmOptions, s *server) (*servedReal
 	if err != nil {
 		return nil, err
 	}
-	r := &servedRealm{opts: opts, conf: conf, all: all, server: s, open: opts.opener(s.con, conf)}
+	r := &servedRealm{opts: opts, conf: conf, all: all, server: s}
+	r.open = opts.opener(s.con, r.warn, conf)
 	cur, err := r.openDatabase(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot initialize realm %s: %w", conf.Name, err)
@@ -246,72 +247,6 @@ func (r *servedRealm) Version() uint64 { return r.cur.Load().view.Version() }
 
 // Look is View.Look.
 func (r *servedRealm) Look(ctx context.Context) { r.cur.Load().view.Look(ctx) }
-
-// addresses adds the realm's to what is listened on. -p stands behind the realm's own
-// relations, in front of the defaults.
-func (r *servedRealm) addresses(udp, tcp []string) (allUDP, allTCP []string, err error) {
-	u, t := r.conf.KDCListen, r.conf.KDCTCPListen
-	if r.opts.listen != "" {
-		words, err := listenWords(r.opts.listen)
-		if err != nil {
-			return nil, nil, fmt.Errorf("option -p: %w", err)
-		}
-		own := func(names ...string) bool {
-			return slices.ContainsFunc(names, func(n string) bool { return r.all.Profile().Has("realms", r.conf.Name, n) })
-		}
-		udpSet := own("kdc_listen", "kdc_ports")
-		if !udpSet {
-			u = words
-		}
-		if !own("kdc_tcp_listen", "kdc_tcp_ports") && !udpSet {
-			t = words
-		}
-	}
-	add := func(list, more []string) []string {
-		for _, a := range more {
-			if !slices.Contains(list, a) {
-				list = append(list, a)
-			}
-		}
-		return list
-	}
-	return add(udp, u), add(tcp, t), nil
-}
-
-// proxy adds where the realm is reached by the proxy protocol. All realms of a process share one
-// certificate: the first that is named.
-func (r *servedRealm) proxy(h *serve.HTTPS) error {
-	p := r.all.Profile()
-	value := func(name string) string {
-		if v, ok := p.String("realms", r.conf.Name, name); ok {
-			return v
-		}
-		v, _ := p.String("kdcdefaults", name)
-		return v
-	}
-	words, err := listenAt(value("kkdcp_listen"), "443")
-	if err != nil {
-		return fmt.Errorf("kkdcp_listen: %w", err)
-	}
-	if len(words) == 0 {
-		return nil
-	}
-	for _, a := range words {
-		if !slices.Contains(h.Listen, a) {
-			h.Listen = append(h.Listen, a)
-		}
-	}
-	if h.CertFile == "" {
-		h.CertFile, h.KeyFile = value("kkdcp_certificate"), value("kkdcp_key")
-		if h.KeyFile == "" {
-			h.KeyFile = h.CertFile
-		}
-	}
-	if h.CertFile == "" {
-		return fmt.Errorf("realm %s: kkdcp_listen without kkdcp_certificate", r.conf.Name)
-	}
-	return nil
-}
 
 // settings takes what the core needs from the configuration.
 func (r *servedRealm) settings() (realm.Settings, error) {

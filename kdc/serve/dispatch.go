@@ -39,7 +39,7 @@ type dispatcher struct {
 	cache  *lookaside
 	log    Log
 	clock  func() time.Time
-	limit  *limiter
+	limit  *limits
 }
 
 // answer returns the reply to a message, nil for silence, which closes a stream.
@@ -48,8 +48,10 @@ func (d *dispatcher) answer(msg []byte, from netip.Addr) []byte {
 	key := digest(sha256.Sum256(msg))
 	switch v, reply := d.cache.begin(key, now); v {
 	case answered:
-		d.log.Line(LevelInfo, "DISPATCH: repeated (retransmitted?) request from "+
-			address(from)+", resending previous response")
+		d.limit.repeated.line(d.log, now, func() {
+			d.log.Line(LevelInfo, "DISPATCH: repeated (retransmitted?) request from "+
+				address(from)+", resending previous response")
+		})
 		return reply
 	case busy:
 		return nil
@@ -69,17 +71,17 @@ func (d *dispatcher) process(msg []byte, key digest, from netip.Addr, now time.T
 		}
 	}()
 	if !krbmsg.IsKDCReq(msg) {
-		d.damaged(now, func() { d.log.Line(LevelInfo, "Invalid message type - while dispatching") })
+		d.limit.damaged.line(d.log, now, func() { d.log.Line(LevelInfo, "Invalid message type - while dispatching") })
 		return nil
 	}
 	var q krbmsg.KDCReq
 	if err := q.Parse(msg); err != nil {
-		d.damaged(now, func() { d.log.Exchange(&exchange.Event{From: from, Status: "DECODE", Err: err}) })
+		d.limit.damaged.line(d.log, now, func() { d.log.Exchange(&exchange.Event{From: from, Status: "DECODE", Err: err}) })
 		return nil
 	}
 	r := d.pick(&q)
 	if r == nil {
-		d.damaged(now, func() {
+		d.limit.damaged.line(d.log, now, func() {
 			d.log.Exchange(&exchange.Event{From: from, Status: "UNKNOWN_REALM",
 				Err: fmt.Errorf("realm %q is not served", clip(string(q.Body.Realm)))})
 		})

@@ -132,7 +132,9 @@ func (s *Server) proxyRequest(w http.ResponseWriter, r *http.Request) {
 	reply, err := s.answerProxied(body, from)
 	s.conns.buffered.Add(-int64(cap(body)))
 	if err != nil {
-		s.o.Log.Line(LevelInfo, "proxy client "+address(from)+": "+err.Error())
+		s.d.limit.proxied.line(s.o.Log, s.d.clock(), func() {
+			s.o.Log.Line(LevelInfo, "proxy client "+address(from)+": "+err.Error())
+		})
 		refuse(http.StatusBadRequest)
 		return
 	}

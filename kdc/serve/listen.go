@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // listeners are the bound sockets of a server.
@@ -18,6 +20,8 @@ type listeners struct {
 	udp    []*udpSocket
 	stream []net.Listener
 	https  []net.Listener
+
+	backlog int
 }
 
 func (l *listeners) close() error {
@@ -40,7 +44,7 @@ func (l *listeners) count() int { return len(l.udp) + len(l.stream) + len(l.http
 // on half of what it should is worse than one that does not start. SO_REUSEPORT is never set,
 // so that a second server on a port is noticed.
 func bind(ctx context.Context, o *Options) (l *listeners, err error) {
-	l = new(listeners)
+	l = &listeners{backlog: o.Backlog}
 	defer func() {
 		if err != nil {
 			_ = l.close()
@@ -77,7 +81,7 @@ func bind(ctx context.Context, o *Options) (l *listeners, err error) {
 			_ = os.Remove(p)
 		}
 		if err := l.bindStream(ctx, "unix", p); err != nil {
-			return l, err
+			return l, &BindError{p, err}
 		}
 	}
 	if l.count() == 0 {
@@ -160,10 +164,15 @@ func isPath(a string) bool { return strings.HasPrefix(a, "/") }
 
 // each binds an address, for one without a host both IPv4 and IPv6. A protocol that the
 // machine has not is no error as long as one of them is there.
-func (l *listeners) each(addr, network string, bind func(network, addr string) error) error {
+func (l *listeners) each(addr, network string, bind func(network, addr string) error) (err error) {
+	defer func() {
+		if err != nil {
+			err = &BindError{addr, err}
+		}
+	}()
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("listen %q: %w", addr, err)
+		return err
 	}
 	if host != "" {
 		return bind(network, addr)
@@ -192,7 +201,7 @@ func (l *listeners) bindUDP(ctx context.Context, network, addr string) error {
 	}
 	u, err := newUDPSocket(pc.(*net.UDPConn))
 	if err != nil {
-		return errors.Join(fmt.Errorf("listen %s %q: %w", network, addr, err), pc.Close())
+		return errors.Join(err, pc.Close())
 	}
 	l.udp = append(l.udp, u)
 	return nil
@@ -205,5 +214,22 @@ func (l *listeners) bindStream(ctx context.Context, network, addr string) error 
 		return err
 	}
 	l.stream = append(l.stream, s)
-	return nil
+	return setBacklog(s, l.backlog)
+}
+
+// setBacklog changes how many connections may wait to be accepted: to a socket that listens, another
+// listen(2) says just that.
+func setBacklog(s net.Listener, n int) error {
+	sc, ok := s.(syscall.Conn)
+	if n <= 0 || !ok {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if e := raw.Control(func(fd uintptr) { err = unix.Listen(int(fd), n) }); e != nil {
+		return e
+	}
+	return err
 }

@@ -61,7 +61,7 @@ func recorded(t testing.TB, at int64) (*dispatcher, *memLog) {
 			AS:   func(req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome { return as.Answer(r, req, q) },
 			TGS:  func(req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome { return tgs.Answer(r, req, q) },
 		}},
-		cache: newLookaside(), log: log, limit: new(limiter),
+		cache: newLookaside(), log: log, limit: newLimits(),
 		clock: func() time.Time { return time.Unix(at, 0) },
 	}, log
 }

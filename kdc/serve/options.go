@@ -2,6 +2,7 @@ package serve
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"krealm/internal/sdnotify"
@@ -23,6 +24,7 @@ type Options struct {
 	TCP           []string
 	MaxDgramReply int // octets; a longer reply over UDP is error 52
 	MaxConns      int // TCP and UNIX connections at once
+	Backlog       int // connections that may wait to be accepted; 0: as many as the system allows
 	Workers       int // goroutines a UDP socket; 0: as many as processors
 
 	Inherited *sdnotify.Sockets // of a service manager; if set, nothing else is bound for UDP and TCP
@@ -35,6 +37,17 @@ type Options struct {
 	Log    Log
 	Clock  func() time.Time // nil: time.Now
 }
+
+// BindError says which configured address cannot be had.
+type BindError struct {
+	Addr string // as in Options
+	Err  error
+}
+
+func (e *BindError) Error() string { return fmt.Sprintf("cannot listen on %s: %v", e.Addr, e.Err) }
+
+// Unwrap returns the cause.
+func (e *BindError) Unwrap() error { return e.Err }
 
 // ErrNoListener means that the configuration leaves nothing to listen on.
 var ErrNoListener = errors.New("no address to listen on")

@@ -12,9 +12,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"krealm/internal/krbmsg"
 	"krealm/kdc/exchange"
@@ -264,6 +267,33 @@ func TestBindErrors(t *testing.T) {
 	}
 }
 
+// TestBacklog: how many connections may wait is what the system is asked for.
+func TestBacklog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kdc")
+	s, _, _, _ := start(t, func(o *Options) { o.Backlog, o.TCP = 3, append(o.TCP, path) })
+	for _, l := range s.l.stream {
+		if _, ok := l.(*net.TCPListener); !ok {
+			continue
+		}
+		raw, err := l.(syscall.Conn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var info *unix.TCPInfo
+		if e := raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }); e != nil || err != nil {
+			t.Fatal(e, err)
+		}
+		if info.Sacked != 3 { // of a listening socket: its backlog
+			t.Errorf("backlog %d", info.Sacked)
+		}
+	}
+	c := dial(t, "unix", path)
+	sendFrame(t, c, goodRequest(31))
+	if got := summary(readFrame(t, c)); got != "AS-REP" {
+		t.Error(got)
+	}
+}
+
 // stream starts to serve one end of a pipe under a fake clock.
 func (s *Server) stream(t *testing.T) net.Conn {
 	t.Helper()
@@ -412,7 +442,7 @@ func TestFloodsAreCounted(t *testing.T) {
 	}
 	now = now.Add(time.Second)
 	d.answer([]byte{0x30}, peer)
-	if n := len(log.lines) + len(log.events); n != maxDamaged+2 || !log.has("1980 more damaged messages") {
+	if n := len(log.lines) + len(log.events); n != maxLines+2 || !log.has("1980 more damaged messages") {
 		t.Errorf("%d lines: %q", n, log.lines)
 	}
 }

@@ -56,7 +56,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		}
 	}
 	s.conns.max = o.MaxConns
-	s.d = dispatcher{realms: o.Realms, cache: newLookaside(), log: o.Log, clock: o.Clock, limit: new(limiter)}
+	s.d = dispatcher{realms: o.Realms, cache: newLookaside(), log: o.Log, clock: o.Clock, limit: newLimits()}
 	return s, nil
 }
 
@@ -98,6 +98,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, l := range s.l.https {
 		g.Go(func() error { return s.serveHTTPS(ctx, l) })
 	}
+	g.Go(func() error { s.countFloods(ctx); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
 		_ = s.l.close()
@@ -105,4 +106,19 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+// countFloods tells, until ctx ends and then once more, of floods that are over.
+func (s *Server) countFloods(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.d.limit.flush(s.o.Log, s.d.clock().Add(time.Minute))
+			return
+		case <-ticker.C:
+			s.d.limit.flush(s.o.Log, s.d.clock())
+		}
+	}
 }

@@ -136,15 +136,21 @@ func (s *Server) accept(ctx context.Context, l net.Listener, spawn func(func() e
 		}
 		evicted, ok := s.conns.add(st)
 		if evicted != nil {
-			s.o.Log.Line(LevelInfo, "too many connections; dropping the one from "+address(evicted.from))
+			s.tooMany("dropping the one from " + address(evicted.from))
 			_ = evicted.Close()
 		}
 		if !ok {
+			s.tooMany("refusing one from " + address(st.from))
 			_ = nc.Close()
 			continue
 		}
 		spawn(func() error { s.serveStream(st); return nil })
 	}
+}
+
+// tooMany tells which connection had to go.
+func (s *Server) tooMany(which string) {
+	s.d.limit.evicted.line(s.o.Log, s.d.clock(), func() { s.o.Log.Line(LevelInfo, "too many connections; "+which) })
 }
 
 // serveStream answers the messages of one connection until its time is up, its peer ends it
@@ -166,7 +172,7 @@ func (s *Server) serveStream(st *stream) {
 		msg, err := s.readMessage(st)
 		if err != nil {
 			if errors.Is(err, errTooLong) {
-				s.d.damaged(time.Now(), func() {
+				s.d.limit.damaged.line(s.o.Log, s.d.clock(), func() {
 					s.o.Log.Line(LevelInfo, "TCP client "+address(st.from)+": "+err.Error())
 				})
 				_ = writeMessage(st, s.d.plainError(krbmsg.ErrFieldTooLong))

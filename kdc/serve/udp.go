@@ -109,6 +109,8 @@ func (s *Server) send(u *udpSocket, reply, oob []byte, peer netip.AddrPort) {
 		_, _, err = u.conn.WriteMsgUDPAddrPort(reply, nil, peer)
 	}
 	if err != nil && !errors.Is(err, net.ErrClosed) {
-		s.o.Log.Line(LevelWarning, "while sending reply to "+address(peer.Addr())+": "+err.Error())
+		s.d.limit.unsent.line(s.o.Log, s.d.clock(), func() {
+			s.o.Log.Line(LevelWarning, "while sending reply to "+address(peer.Addr())+": "+err.Error())
+		})
 	}
 }

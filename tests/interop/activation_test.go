@@ -73,8 +73,14 @@ func selfSigned(t *testing.T, dir string) (cert, key string) {
 }
 
 // TestSocketActivation: a service manager binds the sockets, passes them, and is told when the KDC
-// is ready and when it ends.
+// is ready and when it ends: in the foreground, and as a daemon.
 func TestSocketActivation(t *testing.T) {
+	for _, option := range []string{"-n", "-4/dev/null"} { // the latter means nothing
+		t.Run(option, func(t *testing.T) { activate(t, option) })
+	}
+}
+
+func activate(t *testing.T, option string) {
 	ctx, sites := newSites(t, "A.TEST")
 	a := sites[0]
 	a.kadmin(ctx, t, "addprinc -pw pw-alice +requires_preauth alice")
@@ -85,7 +91,7 @@ func TestSocketActivation(t *testing.T) {
 	notify := must(net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(a.Dir, "notify"), Net: "unixgram"}))(t)
 	defer notify.Close()
 	check(t, notify.SetReadDeadline(time.Now().Add(waitTimeout)))
-	cmd := exec.CommandContext(ctx, "sh", "-c", `LISTEN_PID=$$ exec "$0" serve -n -r A.TEST`, filepath.Join(a.Realm().Daemon, "kdc"))
+	cmd := exec.CommandContext(ctx, "sh", "-c", `LISTEN_PID=$$ exec "$0" serve `+option+` -r A.TEST`, filepath.Join(a.Realm().Daemon, "kdc"))
 	cmd.Env = append(a.Env(), "LISTEN_FDS=2", "NOTIFY_SOCKET="+notify.LocalAddr().String())
 	cmd.ExtraFiles = []*os.File{must(udp.File())(t), must(tcp.File())(t)}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -97,15 +103,23 @@ func TestSocketActivation(t *testing.T) {
 		n := must(notify.Read(buf))(t)
 		return string(buf[:n])
 	}
-	if got, want := said(), fmt.Sprintf("READY=1\nMAINPID=%d", cmd.Process.Pid); got != want {
-		t.Errorf("said %q, want %q", got, want)
+	var pid int
+	_, err := fmt.Sscanf(said(), "READY=1\nMAINPID=%d", &pid)
+	check(t, err)
+	defer func() { _ = syscall.Kill(pid, syscall.SIGKILL) }() // as a daemon it is no child of this process
+	if foreground := option == "-n"; foreground != (pid == cmd.Process.Pid) {
+		t.Errorf("%d is ready, %d was started", pid, cmd.Process.Pid)
+	} else if !foreground {
+		check(t, cmd.Wait())
 	}
 	for _, transport := range []testrealm.Transport{testrealm.UDP, testrealm.TCP} {
 		login(ctx, t, a.client(t, string(transport), transport), "alice")
 	}
-	check(t, cmd.Process.Signal(syscall.SIGTERM))
+	check(t, syscall.Kill(pid, syscall.SIGTERM))
 	if got := said(); !strings.HasPrefix(got, "STOPPING=1") {
 		t.Errorf("said %q", got)
 	}
-	check(t, cmd.Wait())
+	if option == "-n" {
+		check(t, cmd.Wait())
+	}
 }
