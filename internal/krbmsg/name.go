@@ -14,6 +14,8 @@ const (
 	NTSrvHst     = 3
 	NTEnterprise = 10
 	NTWellKnown  = 11
+
+	NTMSPrincipal = -128 // [MS-KILE]
 )
 
 // PrincipalName is a name without its realm. Parts may be empty and hold any octets.

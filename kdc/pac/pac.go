@@ -4,8 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"unicode/utf16"
-	"unicode/utf8"
+	"slices"
 
 	"krealm/internal/krbmsg"
 )
@@ -89,6 +88,11 @@ func (p *PAC) Find(bufferType uint32) (*Buffer, error) {
 	return found, nil
 }
 
+// Has reports whether there is a buffer of a type.
+func (p *PAC) Has(bufferType uint32) bool {
+	return slices.ContainsFunc(p.Buffers, func(b Buffer) bool { return b.Type == bufferType })
+}
+
 // encode writes PACTYPE with every buffer on an 8-octet border, the end padded.
 func encode(buffers []Buffer) *PAC {
 	size := 8 + 16*len(buffers)
@@ -108,34 +112,6 @@ func encode(buffers []Buffer) *PAC {
 		at += (len(b.Data) + 7) &^ 7
 	}
 	return p
-}
-
-// epochDelta is 1970-01-01 in the seconds that Windows counts from 1601.
-const epochDelta = 11644473600
-
-// ClientInfo encodes PAC_CLIENT_INFO: the time of authentication and the client's name without
-// realm and without escapes. A name that is not UTF-8 cannot be written in UTF-16.
-func ClientInfo(name krbmsg.PrincipalName, authTime int64) ([]byte, error) {
-	var text []byte
-	for i, part := range name.Parts {
-		if i > 0 {
-			text = append(text, '/')
-		}
-		text = append(text, part...)
-	}
-	if !utf8.Valid(text) {
-		return nil, errors.New("client name is not UTF-8")
-	}
-	units := utf16.Encode([]rune(string(text)))
-	if len(units) > 0x7fff {
-		return nil, errors.New("client name too long for a PAC")
-	}
-	b := binary.LittleEndian.AppendUint64(nil, uint64(authTime+epochDelta)*10_000_000)
-	b = binary.LittleEndian.AppendUint16(b, uint16(2*len(units)))
-	for _, u := range units {
-		b = binary.LittleEndian.AppendUint16(b, u)
-	}
-	return b, nil
 }
 
 // Locate finds the PAC in authorization data: the first AD-WIN2K-PAC inside an

@@ -148,6 +148,55 @@ func TestEveryBitIsSigned(t *testing.T) {
 	}
 }
 
+// TestChangepwSignatures: a ticket for kadmin/changepw has the KDC's signature, but neither that of
+// the ticket nor that of the whole.
+func TestChangepwSignatures(t *testing.T) {
+	weak, tk, kk := longTerm(t, "svc128@A.TEST"), longTerm(t, "a256@A.TEST"), longTerm(t, "krbtgt/A.TEST@A.TEST")
+	for _, c := range []struct {
+		name   string
+		sealed *krbcrypto.Key
+		kdc    *krbcrypto.Key
+		want   error
+	}{{"good", tk, kk, nil}, {"another KDC", tk, tk, ErrSignature}, {"another server", kk, kk, ErrSignature}, {"another enctype", tk, weak, ErrMalformed}} {
+		part := krbmsg.EncTicketPart{CName: krbmsg.NewName(1, "x"), CRealm: []byte("A.TEST")}
+		Issue(&part, nil, c.sealed, c.kdc, false)
+		p, err := Contained(part.AuthData)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.VerifyKDC(tk, []*krbcrypto.Key{kk}); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err := p.VerifyService(&part, tk, []*krbcrypto.Key{kk}); !errors.Is(err, ErrMissing) {
+			t.Errorf("%s as a service's: %v", c.name, err)
+		}
+	}
+	if err := encode(nil).VerifyKDC(tk, nil); !errors.Is(err, ErrMissing) {
+		t.Errorf("unsigned: %v", err)
+	}
+}
+
+// TestChecksumTypeIsTheKeys: HMAC-MD5 fits any key, and is no signature of an AES key's holder.
+func TestChecksumTypeIsTheKeys(t *testing.T) {
+	k := longTerm(t, "svc128@A.TEST")
+	rc4 := krbcrypto.ETypeRC4
+	weak, err := krbcrypto.NewKey(rc4, k.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, with := range map[string]*krbcrypto.Key{"own": k, "weak": weak} {
+		part := krbmsg.EncTicketPart{CName: krbmsg.NewName(1, "x")}
+		Issue(&part, nil, with, with, false)
+		p, err := Contained(part.AuthData)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.VerifyServer(k); (err == nil) != (name == "own") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestMalformed(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"empty":              nil,

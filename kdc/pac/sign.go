@@ -70,6 +70,16 @@ func (p *PAC) VerifyServer(key *krbcrypto.Key) error {
 	return p.verify(TypeServerChecksum, []*krbcrypto.Key{key}, p.zeroed(TypeServerChecksum, TypeKDCChecksum))
 }
 
+// VerifyKDC checks the two signatures of a PAC in a ticket for kadmin/changepw, which Issue makes
+// without those over the ticket and the whole. kdcKeys are as in VerifyService.
+func (p *PAC) VerifyKDC(key *krbcrypto.Key, kdcKeys []*krbcrypto.Key) error {
+	server, err := p.signature(TypeServerChecksum)
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.VerifyServer(key), p.verify(TypeKDCChecksum, kdcKeys, server))
+}
+
 // VerifyService checks all signatures of the PAC in a service ticket. kdcKeys are the keys
 // that may have made those of the KDC, the current one first.
 func (p *PAC) VerifyService(part *krbmsg.EncTicketPart, key *krbcrypto.Key, kdcKeys []*krbcrypto.Key) error {
@@ -77,18 +87,10 @@ func (p *PAC) VerifyService(part *krbmsg.EncTicketPart, key *krbcrypto.Key, kdcK
 	if err != nil {
 		return err
 	}
-	server, err := p.Find(TypeServerChecksum)
-	if err != nil {
-		return err
-	}
-	if len(server.Data) < 4 {
-		return fmt.Errorf("%w: server signature of %d octets", ErrMalformed, len(server.Data))
-	}
 	return errors.Join(
 		p.verify(TypeTicketChecksum, kdcKeys, around),
 		p.verify(TypeFullChecksum, kdcKeys, p.zeroed(TypeServerChecksum, TypeKDCChecksum, TypeFullChecksum)),
-		p.VerifyServer(key),
-		p.verify(TypeKDCChecksum, kdcKeys, server.Data[4:]),
+		p.VerifyKDC(key, kdcKeys),
 	)
 }
 
@@ -103,26 +105,40 @@ func (p *PAC) zeroed(types ...uint32) []byte {
 	return raw
 }
 
-// verify checks one signature with any of the keys.
-func (p *PAC) verify(bufferType uint32, keys []*krbcrypto.Key, data []byte) error {
+// signature returns the octets of a signature behind its type.
+func (p *PAC) signature(bufferType uint32) ([]byte, error) {
 	b, err := p.Find(bufferType)
+	if err != nil {
+		return nil, err
+	}
+	if len(b.Data) < 4 {
+		return nil, fmt.Errorf("%w: signature %d of %d octets", ErrMalformed, bufferType, len(b.Data))
+	}
+	return b.Data[4:], nil
+}
+
+// verify checks one signature with any of the keys. It must be of the type that belongs to the
+// key: no KDC makes another, and weaker ones exist that any key fits. One that fits no key is
+// ErrMalformed, as in MIT krb5.
+func (p *PAC) verify(bufferType uint32, keys []*krbcrypto.Key, data []byte) error {
+	sum, err := p.signature(bufferType)
 	if err != nil {
 		return err
 	}
-	if len(b.Data) < 4 {
-		return fmt.Errorf("%w: signature %d of %d octets", ErrMalformed, bufferType, len(b.Data))
-	}
-	sumType, sum := int32(binary.LittleEndian.Uint32(b.Data)), b.Data[4:]
+	b, _ := p.Find(bufferType)
+	sumType := int32(binary.LittleEndian.Uint32(b.Data))
+	fault := ErrMalformed
 	for _, k := range keys {
-		s := sum
-		if sumType == k.ChecksumType() && len(s) > k.ChecksumLen() {
-			s = s[:k.ChecksumLen()] // behind it: the number of a read-only domain controller
+		// Behind it may stand the number of a read-only domain controller, in two octets.
+		if n := len(sum) - k.ChecksumLen(); sumType != k.ChecksumType() || n != 0 && n != 2 {
+			continue
 		}
-		if krbcrypto.IsKeyed(sumType) && krbcrypto.VerifyAny(k, sumType, usage, data, s) == nil {
+		if k.VerifyChecksum(usage, data, sum[:k.ChecksumLen()]) == nil {
 			return nil
 		}
+		fault = ErrSignature
 	}
-	return fmt.Errorf("%w: signature %d, checksum type %d", ErrSignature, bufferType, sumType)
+	return fmt.Errorf("%w: signature %d, checksum type %d", fault, bufferType, sumType)
 }
 
 // withoutPAC encodes a ticket with one zero octet in place of the PAC.

@@ -8,55 +8,49 @@ import (
 	"krealm/kdc/ticket"
 )
 
-// draft is row 27: what the ticket will say (sections 3.3, 3.4, 5.5 and 5.6).
+// draft is row 27: what the ticket will say (sections 3.3, 3.4, 5.5 and 5.6). A renewed or
+// validated ticket keeps what the one shown says, but for what is done to it.
 func draft(s *state) *exchange.Refusal {
 	h, p := &s.header.Part, &s.part
-	subject := s.subject()
-	p.CName, p.CRealm = subject.CName, subject.CRealm
-	if s.self != nil {
-		p.CName, p.CRealm = s.self.user.Name, s.self.user.Realm
-	}
-	if s.option(krbmsg.OptRenew | krbmsg.OptValidate) {
+	client, limits := s.ticketClient(), s.limits()
+	p.CName, p.CRealm = client.Name, client.Realm
+	p.AuthTime, p.CAddr = s.subject().AuthTime, h.CAddr
+	switch {
+	case s.option(krbmsg.OptValidate):
 		p.Flags = h.Flags &^ krbmsg.FlagInvalid
-	} else {
-		p.Flags = ticket.Flags(s.body.Options, s.user(), s.server, h)
-		if s.self != nil && !s.selfForwardable() {
+		p.StartTime, p.EndTime, p.RenewTill = h.StartTime, h.EndTime, h.RenewTill
+		return nil
+	case s.option(krbmsg.OptRenew):
+		p.Flags = h.Flags
+	default:
+		p.Flags = ticket.Flags(s.body.Options, limits, s.server, h)
+		if s.self != nil && !s.referral && !s.selfForwardable() {
 			p.Flags &^= krbmsg.FlagForwardable
 		}
+		if s.newAddresses() {
+			p.CAddr = s.body.Addresses
+		}
 	}
-	p.AuthTime = subject.AuthTime
-	if r := s.times(); r != nil {
-		return r
-	}
-	p.CAddr = h.CAddr
-	if s.option(krbmsg.OptForwarded | krbmsg.OptProxy) {
-		p.CAddr = s.body.Addresses
-	}
-	return nil
+	return s.times(limits)
 }
 
-// user is the entry of an impersonated user of this realm. No other client's is looked at.
-func (s *state) user() *realm.Entry {
-	if s.self == nil {
-		return nil
-	}
-	return s.self.entry
+// newAddresses reports whether the ticket gets the request's addresses, which are then in the
+// reply too.
+func (s *state) newAddresses() bool {
+	return s.option(krbmsg.OptForwarded|krbmsg.OptProxy) && !s.option(krbmsg.OptRenew|krbmsg.OptValidate)
 }
 
-// times sets the times of the ticket and the RENEWABLE flag.
-func (s *state) times() *exchange.Refusal {
+// times sets the times of the ticket and the RENEWABLE flag. limits may be nil.
+func (s *state) times(limits *realm.Entry) *exchange.Refusal {
 	h, p := &s.header.Part, &s.part
 	ask := ticket.Ask{
 		Start: s.now, Till: s.body.Till, RTime: s.body.RTime, Options: s.body.Options,
-		Client: s.user(), Server: s.server, Settings: &s.r.Settings, Header: h,
+		Client: limits, Server: s.server, Settings: &s.r.Settings, Header: h,
 	}
-	switch {
-	case s.option(krbmsg.OptValidate):
-		ask.Start, p.EndTime = h.Start(), h.EndTime
-	case s.option(krbmsg.OptRenew):
+	if s.option(krbmsg.OptRenew) {
 		// The new ticket lives as long as the old one did.
 		p.EndTime = min(h.RenewTill.V, ticket.Clamp(s.now+h.EndTime-h.Start()))
-	default:
+	} else {
 		if s.option(krbmsg.OptPostdated) {
 			ask.Start = ticket.Clamp(s.body.From.V)
 			if ask.Start <= s.now+s.r.ClockSkew {
@@ -78,15 +72,20 @@ func (s *state) times() *exchange.Refusal {
 	return nil
 }
 
+const statusSecondEtype = "BAD_ETYPE_IN_2ND_TKT"
+
 // chooseSession is row 29. A user-to-user ticket gets a key of the type of the second ticket's
 // if the client takes it.
 func chooseSession(s *state) *exchange.Refusal {
 	e, ok := ticket.SessionEtype(&s.r.Settings, s.body.Etypes, s.server)
 	if s.option(krbmsg.OptEncTktInSkey) {
 		theirs := krbcrypto.Enctype(s.second.Part.Key.Etype)
+		if !s.r.Allows(theirs) {
+			return exchange.Refuse(krbmsg.ErrEtypeNoSupp, statusSecondEtype).Becausef("enctype %d", theirs)
+		}
 		for _, n := range s.body.Etypes {
 			if krbcrypto.Enctype(n) == theirs {
-				e, ok = theirs, s.r.Allows(theirs)
+				e, ok = theirs, true
 				break
 			}
 		}
@@ -111,7 +110,7 @@ func findServerKey(s *state) *exchange.Refusal {
 	var err error
 	if s.option(krbmsg.OptEncTktInSkey) {
 		if s.sealKey, err = s.r.WireKey(s.second.Part.Key); err != nil {
-			return exchange.Refuse(krbmsg.ErrEtypeNoSupp, "BAD_ETYPE_IN_2ND_TKT").Because(err)
+			return exchange.Refuse(krbmsg.ErrEtypeNoSupp, statusSecondEtype).Because(err)
 		}
 		return nil
 	}

@@ -1,6 +1,9 @@
 package tgs
 
 import (
+	"errors"
+	"fmt"
+
 	"krealm/dumpfmt"
 	"krealm/internal/der"
 	"krealm/internal/krbcrypto"
@@ -51,39 +54,39 @@ func authorize(s *state) *exchange.Refusal {
 	return nil
 }
 
-// pacBuffers is the content of the new PAC. It is made afresh: from the subject's comes only
-// who the client is, which was compared with the ticket, and who delegated.
-func (s *state) pacBuffers() ([]pac.Buffer, error) {
-	info, err := pac.ClientInfo(s.part.CName, s.part.AuthTime)
-	if err != nil {
-		return nil, err
-	}
-	return s.delegationInfo([]pac.Buffer{{Type: pac.TypeClientInfo, Data: info}})
-}
-
 // requestAuthData decrypts the authorization data that the client adds: with the session key,
-// else with the subkey.
+// else with the reply key.
 func (s *state) requestAuthData() (krbmsg.AuthorizationData, *exchange.Refusal) {
 	enc := s.body.AuthData.V
 	if len(enc.Cipher) == 0 {
 		return nil, nil
 	}
-	var plain []byte
-	err := error(krbcrypto.ErrIntegrity)
-	if enc.Etype == int32(s.session.Enctype()) {
-		plain, err = s.session.Decrypt(nil, krbcrypto.UsageTGSReqADSession, enc.Cipher)
+	reply := s.session
+	if s.subkey != nil {
+		reply = s.subkey
 	}
-	if err != nil && s.subkey != nil && enc.Etype == int32(s.subkey.Enctype()) {
-		plain, err = s.subkey.Decrypt(nil, krbcrypto.UsageTGSReqADSubkey, enc.Cipher)
-	}
+	plain, err := openAuthData(enc, s.session, krbcrypto.UsageTGSReqADSession)
 	if err != nil {
-		return nil, exchange.Refuse(krbmsg.ErrBadIntegrity, statusAuthdata).Because(err)
+		plain, err = openAuthData(enc, reply, krbcrypto.UsageTGSReqADSubkey)
 	}
 	var ad krbmsg.AuthorizationData
-	if err := ad.Parse(plain); err != nil {
-		return nil, exchange.Refuse(krbmsg.ErrGeneric, statusAuthdata).Because(err)
+	if err == nil {
+		if err = ad.Parse(plain); err == nil {
+			return ad, nil
+		}
 	}
-	return ad, nil
+	code := int32(krbmsg.ErrGeneric)
+	if errors.Is(err, krbcrypto.ErrIntegrity) && !errors.Is(err, krbcrypto.ErrLength) {
+		code = krbmsg.ErrBadIntegrity
+	}
+	return nil, exchange.Refuse(code, statusAuthdata).Because(err)
+}
+
+func openAuthData(enc krbmsg.EncryptedData, key *krbcrypto.Key, usage uint32) ([]byte, error) {
+	if enc.Etype != int32(key.Enctype()) {
+		return nil, fmt.Errorf("authorization data of enctype %d: %w", enc.Etype, krbcrypto.ErrUnsupported)
+	}
+	return key.Decrypt(nil, usage, enc.Cipher)
 }
 
 // encryptedPAData is row 32, but for the checksum of the request, which needs the final key.
@@ -97,7 +100,7 @@ func encryptedPAData(s *state) *exchange.Refusal {
 		return exchange.Refuse(krbmsg.ErrGeneric, "KDC_RETURN_ENC_PADATA").Because(err)
 	}
 	if p.Flags &= krbmsg.PACOptionRBCD; p.Flags != 0 {
-		s.encPA = append(s.encPA, krbmsg.PAData{Type: krbmsg.PAPACOptions, Value: krbmsg.Marshal(p)})
+		s.pacOptions = krbmsg.Marshal(p)
 	}
 	return nil
 }
@@ -123,8 +126,11 @@ func issue(s *state) *exchange.Refusal {
 			rep.CName, rep.CRealm = krbmsg.NewName(krbmsg.NTWellKnown, "WELLKNOWN", "ANONYMOUS"), []byte("WELLKNOWN:ANONYMOUS")
 		}
 	}
-	if s.wantsRequestChecksum() {
+	if _, ok := krbmsg.FindPA(s.padata, krbmsg.PAReqEncPARep); ok {
 		s.encPA = append(s.encPA, fast.RequestChecksum(key, s.req.Msg)...)
+	}
+	if s.pacOptions != nil {
+		s.encPA = append(s.encPA, krbmsg.PAData{Type: krbmsg.PAPACOptions, Value: s.pacOptions})
 	}
 	w := der.NewWriter(1024)
 	s.encPart().AppendTo(w)
@@ -134,12 +140,6 @@ func issue(s *state) *exchange.Refusal {
 	ev.Status, ev.AuthTime = exchange.StatusIssue, s.part.AuthTime
 	ev.RepEtype, ev.TktEtype, ev.SesEtype = rep.EncPart.Etype, rep.Ticket.EncPart.Etype, s.part.Key.Etype
 	return nil
-}
-
-func (s *state) wantsRequestChecksum() bool {
-	_, inner := krbmsg.FindPA(s.padata, krbmsg.PAReqEncPARep)
-	_, outer := krbmsg.FindPA(s.q.PAData, krbmsg.PAReqEncPARep)
-	return inner || outer
 }
 
 // encPart is the part of the reply that only the client can read. Addresses are in it only if
@@ -158,7 +158,7 @@ func (s *state) encPart() *krbmsg.EncKDCRepPart {
 		SName:     s.issued,
 		PAData:    s.encPA,
 	}
-	if s.option(krbmsg.OptForwarded | krbmsg.OptProxy) {
+	if s.newAddresses() {
 		p.CAddr = s.body.Addresses
 	}
 	return p

@@ -1,7 +1,6 @@
 package tgs
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
@@ -37,34 +36,52 @@ func findLocalTGT(s *state) *exchange.Refusal {
 // it.
 func findServer(s *state) *exchange.Refusal {
 	e, ok := s.r.Resolve(s.sname.Name, s.sname.Realm)
+	spelled, enterprise := realm.Enterprise(s.sname.Name, s.r.Name)
+	if !ok && enterprise && spelled.Realm == s.r.Name {
+		e, ok = s.r.Resolve(krbmsg.NewName(krbmsg.NTPrincipal, spelled.Components...), []byte(spelled.Realm))
+	}
 	if ok && !e.Foreign {
-		s.server, s.issued = e, s.sname.Name
-		s.out.Event.Server = e.CName.Unparse(e.CRealm)
+		s.take(e)
 		return nil
 	}
 	unknown := exchange.Refuse(krbmsg.ErrSPrincipalUnknown, "LOOKING_UP_SERVER")
 	if s.option(modifying | krbmsg.OptEncTktInSkey) {
 		return unknown
 	}
-	cross := realm.IsTGSName(s.sname.Name) && string(s.sname.Name.Parts[1]) != s.r.Name
-	if ok && e.Foreign && !cross && s.option(krbmsg.OptCanonicalize) {
-		return s.refer(string(e.CRealm)) // an alias for a service of another realm
+	if realm.IsTGSName(s.sname.Name) && string(s.sname.Name.Parts[1]) != s.r.Name {
+		return s.refer(string(s.sname.Name.Parts[1]))
 	}
-	if !cross {
-		host := s.hostRealm()
-		if host == "" {
-			return unknown
-		}
-		return s.refer(host)
+	var next string
+	switch {
+	case !s.option(krbmsg.OptCanonicalize):
+	case ok: // an alias for a service of another realm
+		next = string(e.CRealm)
+	case enterprise && spelled.Realm != s.r.Name:
+		next = spelled.Realm
+	default:
+		next = s.hostRealm()
 	}
-	return s.refer(string(s.sname.Name.Parts[1]))
+	if next == "" {
+		return unknown
+	}
+	return s.refer(next)
+}
+
+// take makes an entry the server. A TGT for another realm than was asked for is a referral, and
+// says so by its name.
+func (s *state) take(e *realm.Entry) {
+	s.server, s.issued = e, s.sname.Name
+	if s.referral = e.IsCrossTGS() && !e.CName.Equal(s.sname.Name); s.referral {
+		s.issued = e.CName
+	}
+	s.out.Event.Server = e.Principal.Name
 }
 
 // hostRealm returns the realm of the host that a host-based service name is of, "" if the name
 // does not lead to another realm.
 func (s *state) hostRealm() string {
 	n := s.sname.Name
-	if !s.option(krbmsg.OptCanonicalize) || len(n.Parts) != 2 || s.r.RealmOf == nil {
+	if len(n.Parts) != 2 || s.r.RealmOf == nil {
 		return ""
 	}
 	service, host := string(n.Parts[0]), string(n.Parts[1])
@@ -103,10 +120,8 @@ func (s *state) refer(wanted string) *exchange.Refusal {
 		if !ok {
 			continue
 		}
-		s.server, s.issued = e, e.CName
-		s.referral = !e.CName.Equal(s.sname.Name) || !bytes.Equal(e.CRealm, s.sname.Realm)
+		s.take(e)
 		s.out.Event.Notes = append(s.out.Event.Notes, "TGS_REQ: issuing TGT "+e.Principal.Name)
-		s.out.Event.Server = e.Principal.Name
 		return nil
 	}
 	return exchange.Refuse(krbmsg.ErrSPrincipalUnknown, "UNKNOWN_SERVER").Becausef("no way to realm %q", wanted)

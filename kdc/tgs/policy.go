@@ -1,6 +1,7 @@
 package tgs
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -29,18 +30,18 @@ func (s *state) indicatorSource() *krbmsg.EncTicketPart {
 	return s.subject()
 }
 
-// transited is row 11, section 5.7: a realm that issued the header ticket and is not the
-// client's own joins the list.
+// transited is row 11, section 5.7: a realm that issued the header ticket and is not that of
+// the new ticket's client joins the list.
 func transited(s *state) *exchange.Refusal {
-	p := &s.header.Part
+	p, client := &s.header.Part, s.ticketClient()
 	s.part.Transited = p.Transited
-	if !s.hServer.IsCrossTGS() || string(s.hServer.CRealm) == string(p.CRealm) {
+	if !s.crossRealm() || bytes.Equal(s.hServer.CRealm, client.Realm) {
 		return nil
 	}
 	if p.Transited.Type != transit.TypeDomainX500 {
 		return exchange.Refuse(krbmsg.ErrTrTypeNoSupp, "VALIDATE_TRANSIT_TYPE").Becausef("type %d", p.Transited.Type)
 	}
-	list, err := transit.Append(p.Transited.Contents, string(s.hServer.CRealm), string(p.CRealm), s.r.Name)
+	list, err := transit.Append(p.Transited.Contents, string(s.hServer.CRealm), string(client.Realm), s.r.Name)
 	if err != nil {
 		return exchange.Refuse(krbmsg.ErrIllCrTkt, "ADD_TO_TRANSITED_LIST").Because(err)
 	}
@@ -106,7 +107,7 @@ func headerServer(s *state) *exchange.Refusal {
 		return s.checkS4U2Self()
 	}
 	// A realm may speak for its own clients, not for ours.
-	if s.hServer.IsCrossTGS() && string(s.header.Part.CRealm) == string(s.server.CRealm) {
+	if s.crossRealm() && string(s.header.Part.CRealm) == string(s.server.CRealm) {
 		return exchange.Refuse(krbmsg.ErrPolicy, "INVALID LINEAGE")
 	}
 	return nil
@@ -167,13 +168,24 @@ func requireIndicators(s *state) *exchange.Refusal {
 		Becausef("Required auth indicators not present in ticket: %s", strings.Join(wanted, " "))
 }
 
+// checkTransited checks the list from the subject's realm to the server's. Ours: where a service
+// asks in the name of a user of another realm, the list is about the user, and may name this
+// realm, where the service came by on its way to the user's. MIT krb5 takes the service's realm
+// and so refuses all users but those of neighbours.
+func (s *state) checkTransited() error {
+	list, server := s.part.Transited.Contents, string(s.server.CRealm)
+	if s.self != nil && !s.self.local {
+		return transit.Check(list, string(s.self.user.Realm), server, s.r.TransitPath, server)
+	}
+	return transit.Check(list, string(s.subject().CRealm), server, s.r.TransitPath)
+}
+
 // transitedPolicy is row 28. The flag tells services that the list was checked here.
 func transitedPolicy(s *state) *exchange.Refusal {
 	var err error
 	checked := !s.option(krbmsg.OptDisableTransCheck)
 	if checked {
-		client, server := string(s.header.Part.CRealm), string(s.server.CRealm)
-		err = transit.Check(s.part.Transited.Contents, client, server, s.r.TransitPath)
+		err = s.checkTransited()
 	} else {
 		s.out.Event.Notes = append(s.out.Event.Notes, "not checking transit path")
 	}

@@ -2,6 +2,7 @@ package tgs
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 
 	"krealm/dumpfmt"
@@ -21,15 +22,8 @@ const (
 // delegation is row 18, section 5.10: what constrained delegation demands of the two tickets.
 // A request that asks for no delegation only has its PAC compared with its ticket.
 func delegation(s *state) *exchange.Refusal {
-	hp := s.hPAC
 	if !s.proxied() {
-		if hp == nil || s.self != nil {
-			return nil
-		}
-		if err := matchesPAC(hp, &s.header.Part); err != nil {
-			return exchange.Refuse(krbmsg.ErrBadOption, "HEADER_PAC").Because(err)
-		}
-		return nil
+		return s.ownPAC()
 	}
 	bad := func(code int32, status string) *exchange.Refusal { return exchange.Refuse(code, status) }
 	switch {
@@ -39,65 +33,137 @@ func delegation(s *state) *exchange.Refusal {
 		return bad(krbmsg.ErrBadOption, "EVIDENCE_TKT_NOT_FORWARDABLE")
 	case s.option(modifying | krbmsg.OptEncTktInSkey):
 		return bad(krbmsg.ErrBadOption, "INVALID_S4U2PROXY_OPTIONS")
-	case !s.referral && s.server.IsTGS():
+	case realm.IsTGSName(s.sname.Name), !s.referral && s.server.IsTGS(): // by whatever name
 		return bad(krbmsg.ErrPolicy, "NOT_ALLOWED_TO_DELEGATE")
-	case hp == nil:
+	case s.hPAC == nil:
 		return bad(krbmsg.ErrTGTRevoked, "S4U2PROXY_NO_HEADER_PAC")
 	}
-	if err := matchesPAC(hp, &s.header.Part); err != nil {
+	if err := s.hPAC.IsFor(s.header.Part.CName, s.header.Part.AuthTime); err != nil {
 		return bad(krbmsg.ErrBadOption, "S4U2PROXY_HEADER_PAC").Because(err)
 	}
-	return s.checkEvidence()
+	if s.secondPAC == nil {
+		return bad(krbmsg.ErrModified, "S4U2PROXY_NO_STKT_PAC")
+	}
+	var r *exchange.Refusal
+	if s.crossRealm() {
+		r = s.checkForeignEvidence()
+	} else {
+		r = s.checkEvidence()
+	}
+	if r != nil {
+		return r
+	}
+	// Ours: evidence does not outlive the ticket that it is.
+	part := &s.second.Part
+	if part.EndTime < s.now-s.r.ClockSkew {
+		return bad(krbmsg.ErrTktExpired, "EVIDENCE_TKT_EXPIRED")
+	}
+	if part.Flags&krbmsg.FlagInvalid != 0 || part.Start() > s.now+s.r.ClockSkew {
+		return bad(krbmsg.ErrTktNYV, "EVIDENCE_TKT_NOT_VALID")
+	}
+	return nil
 }
 
-// checkEvidence is the part of row 18 about the second ticket: it must be one to the service
-// that shows it.
-func (s *state) checkEvidence() *exchange.Refusal {
-	if s.secondPAC == nil {
-		return exchange.Refuse(krbmsg.ErrModified, "S4U2PROXY_NO_STKT_PAC")
+// ownPAC compares the PAC of a header ticket with it. On the way to the realm of the service
+// that a service of another realm delegates to, it is the user's, and says who delegates.
+func (s *state) ownPAC() *exchange.Refusal {
+	if s.hPAC == nil || s.self != nil {
+		return nil
 	}
-	c, part := s.client(), &s.second.Part
-	if !s.secondSrv.CName.Equal(c.Name) || !bytes.Equal(s.secondSrv.CRealm, c.Realm) {
+	part := &s.header.Part
+	err := s.hPAC.IsFor(part.CName, part.AuthTime)
+	if err == nil || s.crossRealm() && s.server.IsCrossTGS() && delegatedBy(s.hPAC, part, nil) == nil {
+		return nil
+	}
+	return exchange.Refuse(krbmsg.ErrBadOption, "HEADER_PAC").Because(err)
+}
+
+// checkEvidence is the part of row 18 about the second ticket of a service of this realm: it
+// must be one to that service.
+func (s *state) checkEvidence() *exchange.Refusal {
+	part := &s.second.Part
+	if !s.isClient(s.secondSrv, s.client()) {
 		s.out.Event.Second = part.CName.Unparse(part.CRealm)
 		return exchange.Refuse(krbmsg.ErrServerNoMatch, "EVIDENCE_TICKET_MISMATCH")
 	}
-	if err := matchesPAC(s.secondPAC, part); err != nil {
+	if err := s.secondPAC.IsFor(part.CName, part.AuthTime); err != nil {
 		return exchange.Refuse(krbmsg.ErrBadOption, "S4U2PROXY_LOCAL_STKT_PAC").Because(err)
 	}
-	// Ours: evidence does not outlive the ticket that it is.
-	if part.EndTime < s.now-s.r.ClockSkew {
-		return exchange.Refuse(krbmsg.ErrTktExpired, "EVIDENCE_TKT_EXPIRED")
+	return nil
+}
+
+// checkForeignEvidence is the same for a service of another realm, which shows the TGT that its
+// realm gave it for the delegation. This realm must be the target's.
+func (s *state) checkForeignEvidence() *exchange.Refusal {
+	part, c := &s.second.Part, s.client()
+	if s.referral || !s.secondSrv.IsCrossTGS() || !bytes.Equal(s.secondSrv.CName.Parts[1], s.server.CRealm) ||
+		!part.CName.Equal(c.Name) || !bytes.Equal(part.CRealm, c.Realm) {
+		return exchange.Refuse(krbmsg.ErrBadOption, "XREALM_EVIDENCE_TICKET_MISMATCH").
+			Becausef("evidence is a ticket of %s for %s", part.CName.Unparse(part.CRealm), s.secondSrv.Principal.Name)
 	}
-	if part.Flags&krbmsg.FlagInvalid != 0 || part.Start() > s.now+s.r.ClockSkew {
-		return exchange.Refuse(krbmsg.ErrTktNYV, "EVIDENCE_TKT_NOT_VALID")
+	if err := delegatedBy(s.secondPAC, part, &s.sname.Name); err != nil {
+		return exchange.Refuse(krbmsg.ErrBadOption, "S4U2PROXY_CROSS_STKT_PAC").Because(err)
 	}
-	s.out.Event.Delegate, s.out.Event.Proxy = part.CName.Unparse(part.CRealm), true
+	return nil
+}
+
+// delegatedBy checks that a PAC is that of a user, in a TGT of the service that delegates, for a
+// delegation to target; nil is to any.
+func delegatedBy(p *pac.PAC, part *krbmsg.EncTicketPart, target *krbmsg.PrincipalName) error {
+	_, _, authTime, err := p.Principal()
+	if err != nil {
+		return err
+	}
+	b, err := p.Find(pac.TypeDelegation)
+	if err != nil {
+		return err
+	}
+	info, err := pac.ParseDelegation(b.Data)
+	switch {
+	case err != nil:
+		return err
+	case authTime != part.AuthTime:
+		return pac.ErrClient
+	case target != nil && info.Target != pac.Plain(*target):
+		return fmt.Errorf("delegation to %q", info.Target)
+	case len(info.Via) == 0 || info.Via[len(info.Via)-1] != part.CName.Unparse(part.CRealm):
+		return fmt.Errorf("delegation by %q", info.Via)
+	}
 	return nil
 }
 
 // delegationRules is row 23. With PA-PAC-OPTIONS the target's own rule is asked first; the rule
-// of the service that delegates is asked in any case. Services of other realms have neither.
+// of the service that delegates is asked if it is of this realm. What lies in another realm is
+// that realm's to decide, for clients that know resource-based delegation.
 func delegationRules(s *state) *exchange.Refusal {
 	if !s.proxied() {
 		return nil
 	}
-	const unsupported = "UNSUPPORTED_S4U2PROXY_REQUEST"
-	if s.referral || s.hServer.IsCrossTGS() {
-		return exchange.Refuse(krbmsg.ErrBadOption, unsupported).Becausef("delegation across realms")
-	}
-	target, via := s.server, s.secondSrv
-	from, to := target.Attr(attrDelegateFrom), via.Attr(attrDelegateTo)
+	unsupported := exchange.Refuse(krbmsg.ErrBadOption, "UNSUPPORTED_S4U2PROXY_REQUEST")
 	resource := s.asksResourceBased()
-	switch {
-	case resource && s.names(from, via), s.names(to, target):
+	if s.referral {
+		if !resource {
+			return unsupported.Becausef("delegation across realms is resource-based")
+		}
 		return nil
-	case to == "" && (from == "" || !resource):
+	}
+	impersonator, target := s.secondSrv.Principal.Name, s.server.Principal.Name
+	from, to := s.server.Attr(attrDelegateFrom), s.secondSrv.Attr(attrDelegateTo)
+	if s.crossRealm() {
+		impersonator, to = s.client().String(), ""
+	}
+	if !resource {
+		from = ""
+	}
+	switch {
+	case s.names(from, impersonator), s.names(to, target):
+		return nil
+	case from == "" && to == "":
 		// As MIT krb5's db2 module says, which has no rules at all.
-		return exchange.Refuse(krbmsg.ErrBadOption, unsupported).
-			Becausef("%s has no %s", via.Principal.Name, attrDelegateTo)
+		return unsupported.Becausef("no rule for %s", impersonator)
 	}
 	return exchange.Refuse(krbmsg.ErrBadOption, "NOT_ALLOWED_TO_DELEGATE").
-		Becausef("%s may not delegate to %s", via.Principal.Name, target.Principal.Name)
+		Becausef("%s may not delegate to %s", impersonator, target)
 }
 
 // asksResourceBased reports whether the client knows resource-based delegation. Padata that
@@ -108,41 +174,41 @@ func (s *state) asksResourceBased() bool {
 	return ok && p.Parse(value) == nil && p.Flags&krbmsg.PACOptionRBCD != 0
 }
 
-// names reports whether a list of names has that of an entry.
-func (s *state) names(list string, e *realm.Entry) bool {
+// names reports whether a list of names has a certain one.
+func (s *state) names(list, name string) bool {
 	for _, word := range strings.Fields(list) {
-		if n, err := dumpfmt.ParseName(word, s.r.Name); err == nil && n.String() == e.Principal.Name {
+		if n, err := dumpfmt.ParseName(word, s.r.Name); err == nil && n.String() == name {
 			return true
 		}
 	}
 	return false
 }
 
-// delegationInfo adds to the buffers of the new PAC who delegated so far, and who does so now.
+// delegationInfo adds to the buffers of the new PAC who delegated so far, and who does so now. The
+// realm of the service that delegates writes that down, and others leave it as it is.
 func (s *state) delegationInfo(buffers []pac.Buffer) ([]pac.Buffer, error) {
-	old, err := s.subjectPAC().Find(pac.TypeDelegation)
-	if !s.proxied() {
-		if err == nil {
-			buffers = append(buffers, pac.Buffer{Type: pac.TypeDelegation, Data: old.Data})
-		}
-		return buffers, nil
-	}
+	subject, delegates := s.subjectPAC(), s.proxied() && !s.crossRealm()
 	info := new(pac.Delegation)
-	if err == nil {
+	if subject.Has(pac.TypeDelegation) {
+		old, err := subject.Find(pac.TypeDelegation)
+		if err != nil {
+			return nil, err
+		}
+		if !delegates {
+			return append(buffers, pac.Buffer{Type: pac.TypeDelegation, Data: old.Data}), nil
+		}
 		if info, err = pac.ParseDelegation(old.Data); err != nil {
 			return nil, err
 		}
+	} else if !delegates {
+		return buffers, nil
 	}
-	info.Target = plainName(s.server.CName)
-	info.Via = append(info.Via, s.secondSrv.Principal.Name)
+	evidence := &s.body.Tickets[0]
+	info.Target = pac.Plain(s.sname.Name)
+	info.Via = append(info.Via, evidence.SName.Unparse(evidence.Realm))
 	data, err := info.Encode()
 	if err != nil {
 		return nil, err
 	}
 	return append(buffers, pac.Buffer{Type: pac.TypeDelegation, Data: data}), nil
-}
-
-// plainName is a name for display: without realm and escapes.
-func plainName(n krbmsg.PrincipalName) string {
-	return string(bytes.Join(n.Parts, []byte("/")))
 }

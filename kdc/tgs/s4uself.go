@@ -35,10 +35,14 @@ func readS4U2Self(s *state) *exchange.Refusal {
 		return nil
 	}
 	s.out.Event.Delegate = s.self.user.String()
-	if s.self.local = string(s.self.user.Realm) == s.r.Name; s.self.local {
-		return s.checkUser()
+	if s.self.local = string(s.self.user.Realm) == s.r.Name; !s.self.local {
+		return nil
 	}
-	return nil
+	if x := s.self.x509; x != nil && len(x.UserID.Cert) > 0 {
+		// As MIT krb5 without a database module that maps certificates, whatever the name.
+		return exchange.Refuse(krbmsg.ErrGeneric, "LOOKING_UP_S4U2SELF_PRINCIPAL").Becausef("user by certificate")
+	}
+	return s.findUser()
 }
 
 func (s *state) readForUser(value []byte) *exchange.Refusal {
@@ -79,9 +83,8 @@ func (s *state) readX509User(value []byte) *exchange.Refusal {
 	if err != nil {
 		return exchange.Refuse(krbmsg.ErrModified, status).Because(err)
 	}
-	if len(id.Name.V.Parts) == 0 {
-		// A user known by certificate alone would need a database that maps certificates.
-		return exchange.Refuse(krbmsg.ErrCPrincipalUnknown, "INVALID_S4U2SELF_REQUEST").Becausef("user without a name")
+	if len(id.Name.V.Parts) == 0 && len(id.Cert) == 0 {
+		return exchange.Refuse(krbmsg.ErrCPrincipalUnknown, "INVALID_S4U2SELF_REQUEST").Becausef("neither name nor certificate")
 	}
 	s.self = &impersonation{user: exchange.Principal{Name: id.Name.V, Realm: id.Realm}, x509: &xu}
 	return nil
@@ -95,53 +98,78 @@ func (s *state) userKey() *krbcrypto.Key {
 	return s.session
 }
 
+// findUser looks up a user of this realm. An enterprise name is the principal that it spells.
+func (s *state) findUser() *exchange.Refusal {
+	user := s.self.user
+	e, ok := s.r.Resolve(user.Name, user.Realm)
+	if spelled, enterprise := realm.Enterprise(user.Name, s.r.Name); !ok && enterprise && spelled.Realm == s.r.Name {
+		e, ok = s.r.Resolve(krbmsg.NewName(krbmsg.NTPrincipal, spelled.Components...), user.Realm)
+	}
+	if !ok || e.Foreign {
+		return exchange.Refuse(krbmsg.ErrCPrincipalUnknown, "UNKNOWN_S4U2SELF_PRINCIPAL")
+	}
+	s.self.entry = e
+	return nil
+}
+
 // checkUser applies the rules of the AS exchange to a user of this realm, except for those
 // about the password, which the user does not use.
 func (s *state) checkUser() *exchange.Refusal {
-	e, ok := s.r.Resolve(s.self.user.Name, s.self.user.Realm)
+	e := s.self.entry
 	switch {
-	case !ok, e.Foreign:
-		return exchange.Refuse(krbmsg.ErrCPrincipalUnknown, "UNKNOWN_S4U2SELF_PRINCIPAL")
 	case e.Expire != 0 && int64(e.Expire) < s.now:
 		return exchange.Refuse(krbmsg.ErrNameExp, "CLIENT EXPIRED")
 	case s.option(krbmsg.OptAllowPostdate|krbmsg.OptPostdated) && e.Has(dumpfmt.AttrDisallowPostdated):
 		return exchange.Refuse(krbmsg.ErrCannotPostdate, "POSTDATE NOT ALLOWED")
 	case e.Has(dumpfmt.AttrDisallowAllTix):
 		return exchange.Refuse(krbmsg.ErrClientRevoked, "CLIENT LOCKED OUT")
+	case s.r.RestrictAnon && e.CName.Is("WELLKNOWN", "ANONYMOUS") && !isLocalTGS(s.sname):
+		return exchange.Refuse(krbmsg.ErrPolicy, "ANONYMOUS NOT ALLOWED")
 	case lockout.Locked(s.r, e, s.now):
 		return exchange.Refuse(krbmsg.ErrClientRevoked, "LOCKED_OUT")
 	}
-	s.self.entry = e
 	return nil
+}
+
+func isLocalTGS(p exchange.Principal) bool {
+	return realm.IsTGSName(p.Name) && bytes.Equal(p.Name.Parts[1], p.Realm)
 }
 
 // notForSelf are the options that make no sense in such a request.
 const notForSelf = modifying | krbmsg.OptEncTktInSkey | krbmsg.OptCNameInAddlTkt
 
-// checkS4U2Self is the part of row 16 that is about impersonation. Users of other realms, and
-// services of other realms, are not served.
+// checkS4U2Self is the part of row 16 that is about impersonation. A service asks its own realm
+// for users of that one; for others it asks the user's realm, with a TGT for that, and the
+// referrals it gets there lead it back with the user in their PACs.
 func (s *state) checkS4U2Self() *exchange.Refusal {
-	c, foreignTGT := s.client(), s.hServer.IsCrossTGS()
+	cross, user := s.crossRealm(), s.self.user
 	switch {
-	case !s.referral && !(s.server.CName.Equal(c.Name) && bytes.Equal(s.server.CRealm, c.Realm)):
+	case !s.referral && !s.isClient(s.server, s.client()):
 		return exchange.Refuse(krbmsg.ErrBadMatch, "INVALID_S4U2SELF_REQUEST_SERVER_MISMATCH")
 	case s.option(notForSelf):
 		return exchange.Refuse(krbmsg.ErrBadOption, "INVALID S4U2SELF OPTIONS")
-	case !foreignTGT && s.referral:
+	case !cross && s.referral:
 		return exchange.Refuse(krbmsg.ErrSPrincipalUnknown, "LOOKING_UP_SERVER")
-	case foreignTGT && s.self.local && !s.referral:
+	case cross && s.self.local && !s.referral:
 		return exchange.Refuse(krbmsg.ErrCPrincipalUnknown, "NOT_CROSS_REALM_REQUEST")
-	case !s.self.local:
+	case !cross && !s.self.local:
 		return exchange.Refuse(krbmsg.ErrPolicy, "S4U2SELF_CLIENT_NOT_OURS")
-	case foreignTGT:
+	case !s.self.local && len(user.Name.Parts) == 0:
 		return exchange.Refuse(krbmsg.ErrPolicy, "INVALID_XREALM_S4U2SELF_REQUEST")
 	case s.hPAC == nil:
 		return exchange.Refuse(krbmsg.ErrTGTRevoked, "S4U2SELF_NO_PAC")
 	}
-	if err := matchesPAC(s.hPAC, &s.header.Part); err != nil {
+	part := &s.header.Part
+	if !s.self.local {
+		if err := s.hPAC.IsForRealm(user.Name, user.Realm, part.AuthTime); err != nil {
+			return exchange.Refuse(krbmsg.ErrBadOption, "S4U2SELF_FOREIGN_PAC_CLIENT").Because(err)
+		}
+		return nil
+	}
+	if err := s.hPAC.IsFor(part.CName, part.AuthTime); err != nil {
 		return exchange.Refuse(krbmsg.ErrBadOption, "S4U2SELF_LOCAL_PAC_CLIENT").Because(err)
 	}
-	return nil
+	return s.checkUser()
 }
 
 // selfForwardable reports whether a ticket for impersonation may be forwardable, and so be
@@ -157,6 +185,7 @@ func (s *state) selfReply() []krbmsg.PAData {
 	}
 	in := s.self.x509
 	out := krbmsg.S4UX509User{UserID: in.UserID}
+	out.UserID.Cert = nil
 	usage := krbcrypto.UsageS4UX509Request
 	if in.UserID.Options.Set {
 		out.UserID.Options.V &= krbmsg.S4UReplyKeyUsage

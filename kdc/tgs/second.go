@@ -56,8 +56,7 @@ func userToUser(s *state) *exchange.Refusal {
 		return exchange.Refuse(krbmsg.ErrPolicy, "2ND_TKT_NOT_TGS")
 	}
 	p := &s.second.Part
-	client, ok := s.r.Resolve(p.CName, p.CRealm)
-	if !ok || !client.CName.Equal(s.server.CName) || !bytes.Equal(client.CRealm, s.server.CRealm) {
+	if !s.isClient(s.server, exchange.Principal{Name: p.CName, Realm: p.CRealm}) {
 		s.out.Event.Second = p.CName.Unparse(p.CRealm)
 		return exchange.Refuse(krbmsg.ErrServerNoMatch, "2ND_TKT_MISMATCH")
 	}

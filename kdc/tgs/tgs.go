@@ -42,13 +42,15 @@ type state struct {
 
 	second     *ticket.Opened // the second ticket, or nil
 	secondSrv  *realm.Entry
-	secondPAC  *pac.PAC // nil if it has none
+	secondPAC  *pac.PAC           // nil if it has none
+	evidenced  exchange.Principal // the user of the evidence, for delegation
 	indicators []string
 	now        int64
 	part       krbmsg.EncTicketPart
 	sealKey    *krbcrypto.Key // of the issued ticket
 	sealKvno   krbmsg.Opt[uint32]
 	encPA      []krbmsg.PAData
+	pacOptions []byte // of the reply, nil if not asked for
 
 	out exchange.Outcome
 }
@@ -69,6 +71,7 @@ var steps = []step{
 	{"server entry", findServer},               // 6
 	{"S4U2Self padata", readS4U2Self},          // 7
 	{"second ticket", openSecond},              // 8
+	{"delegated user", delegatedUser},          // 9
 	{"authentication indicators", indicators},  // 10
 	{"transited list", transited},              // 11
 	{"options and header", headerOptions},      // 12 to 14
@@ -122,30 +125,6 @@ const anonymousRealm = "WELLKNOWN:ANONYMOUS"
 
 // modifying are the options that change the ticket shown instead of asking for another one.
 const modifying = krbmsg.OptForwarded | krbmsg.OptProxy | krbmsg.OptRenew | krbmsg.OptValidate
-
-// client is the client of the header ticket.
-func (s *state) client() exchange.Principal {
-	return exchange.Principal{Name: s.header.Part.CName, Realm: s.header.Part.CRealm}
-}
-
-// proxied reports whether a service asks for a ticket in the name of the user of its evidence.
-func (s *state) proxied() bool { return s.option(krbmsg.OptCNameInAddlTkt) }
-
-// subject is the ticket that says who the client of the new one is.
-func (s *state) subject() *krbmsg.EncTicketPart {
-	if s.proxied() {
-		return &s.second.Part
-	}
-	return &s.header.Part
-}
-
-// subjectPAC is the PAC of subject, nil if it has none.
-func (s *state) subjectPAC() *pac.PAC {
-	if s.proxied() {
-		return s.secondPAC
-	}
-	return s.hPAC
-}
 
 // refuse turns a refusal into the answer and the log event.
 func (s *state) refuse(r *exchange.Refusal) {

@@ -198,8 +198,10 @@ func ancestors(r string) []string {
 }
 
 // Check reports whether all realms of a list may lie between client and server: those that
-// allowed returns if the configuration speaks of the pair, else those of the hierarchy.
-func Check(list []byte, client, server string, allowed func(client, server string) ([]string, bool)) error {
+// allowed returns if the configuration speaks of the pair, else those of the hierarchy, and the
+// client's. The server's own is not among them, nor anything where both are one, unless it is
+// in also.
+func Check(list []byte, client, server string, allowed func(client, server string) ([]string, bool), also ...string) error {
 	if len(list) == 0 || client == "WELLKNOWN:ANONYMOUS" {
 		return nil
 	}
@@ -208,15 +210,16 @@ func Check(list []byte, client, server string, allowed func(client, server strin
 		return err
 	}
 	var path []string
-	known := false
-	if allowed != nil {
+	known := client == server // there is nothing between
+	if allowed != nil && !known {
 		path, known = allowed(client, server)
 	}
 	if !known {
 		path = Path(client, server)
 	}
 	for _, r := range realms {
-		if r != client && r != server && !slices.Contains(path, r) {
+		onTheWay := client != server && r != server && (r == client || slices.Contains(path, r))
+		if !onTheWay && !slices.Contains(also, r) {
 			return fmt.Errorf("bad realm transit path from '%s' to '%s' via '%s'", client, server, strings.Join(realms, ","))
 		}
 	}

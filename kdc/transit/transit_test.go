@@ -67,10 +67,26 @@ func TestCheck(t *testing.T) {
 		{"EVIL", "SPOKE", "B", false},
 		{"HUB", "A", "B", false},
 		{`\`, "A", "B", false},
+		{"B.TEST", "A.TEST", "B.TEST", false}, // the server's own
+		{"A.TEST", "A.TEST", "B.TEST", true},
+		{"A.TEST", "A.TEST", "A.TEST", false},
+		{"TEST", "A.TEST", "B.TEST", true},
+		{"\x00", "A", "B", true},
 	} {
 		if err := Check([]byte(c.list), c.client, c.server, capaths); (err == nil) != c.ok {
 			t.Errorf("%q from %s to %s: %v", c.list, c.client, c.server, err)
 		}
+	}
+}
+
+// TestCheckAlso: some realms may be allowed besides.
+func TestCheckAlso(t *testing.T) {
+	list := []byte("B.TEST,C.TEST")
+	if err := Check(list, "C.TEST", "B.TEST", nil, "B.TEST"); err != nil {
+		t.Error(err)
+	}
+	if Check(list, "C.TEST", "B.TEST", nil) == nil || Check(list, "D.TEST", "B.TEST", nil, "B.TEST") == nil {
+		t.Error("more was allowed than was said")
 	}
 }
 
