@@ -78,18 +78,19 @@ type Reason uint16
 
 // Reasons of an Error.
 const (
-	ReasonVersion  Reason = iota + 1 // no common version
-	ReasonRealm                      // another realm
-	ReasonRole                       // both sides want to be the same
-	ReasonBroken                     // slave: record Serial cannot be applied; wants a snapshot
-	ReasonDiverged                   // slave: its content differs at Serial; wants a snapshot
-	ReasonSnapshot                   // slave: the snapshot was refused, its database is as before; feeder: none can be made
-	ReasonChain                      // slave: a record did not continue what it has
-	ReasonInternal                   // the sender cannot go on, for a reason of its own
-	maxReason      = ReasonInternal
+	ReasonVersion   Reason = iota + 1 // no common version
+	ReasonRealm                       // another realm
+	ReasonRole                        // both sides want to be the same
+	ReasonBroken                      // slave: record Serial cannot be applied; wants a snapshot
+	ReasonDiverged                    // slave: its content differs at Serial; wants a snapshot
+	ReasonSnapshot                    // slave: the snapshot was refused, its database is as before; feeder: none can be made
+	ReasonChain                       // slave: a record did not continue what it has
+	ReasonInternal                    // the sender cannot go on, for a reason of its own
+	ReasonDisplaced                   // slave: another feeder has taken the place of this one; Text names it
+	maxReason       = ReasonDisplaced
 )
 
-var reasonNames = [...]string{"", "version", "realm", "role", "broken", "diverged", "snapshot", "chain", "internal"}
+var reasonNames = [...]string{"", "version", "realm", "role", "broken", "diverged", "snapshot", "chain", "internal", "displaced"}
 
 func (r Reason) String() string {
 	if r >= 1 && r <= maxReason {

@@ -228,6 +228,10 @@ func (l *link) loaded() error {
 
 func (l *link) slaveError(e *wire.Error) error {
 	l.s.update(func(p *slave.Progress) { p.OnError(e) })
+	if e.Reason == wire.ReasonDisplaced {
+		l.s.displaced(e.Text)
+		return fmt.Errorf("%w: %s", errDisplaced, e.Text)
+	}
 	err := fmt.Errorf("slave says: %s: %s", e.Reason, e.Text)
 	if e.Serial > 0 {
 		err = fmt.Errorf("slave says: %s at %d: %s", e.Reason, e.Serial, e.Text)

@@ -24,6 +24,9 @@ import (
 // ends, the slave is to be rebuilt. The next one is begun without waiting.
 var errEnd = errors.New("stream ended in order")
 
+// errDisplaced is the end of a stream whose place another has taken.
+var errDisplaced = errors.New("another krep feeds this slave")
+
 // Sender feeds one slave.
 type Sender struct {
 	o      *Options
@@ -47,6 +50,7 @@ type Sender struct {
 	digest [32]byte   // last that the slave reported
 	dstate wire.Point // and where: epoch and serial
 	lastRx time.Time
+	rival  rival
 }
 
 func newSender(o *Options, entry slavelist.Slave, copies chan struct{}) *Sender {
@@ -109,6 +113,9 @@ func (s *Sender) run(ctx context.Context) {
 		if errors.Is(err, errEnd) {
 			failures = max(failures, quick)
 			quick++
+		}
+		if errors.Is(err, errDisplaced) {
+			failures = max(failures, s.spacing())
 		}
 		if failures == 0 {
 			continue

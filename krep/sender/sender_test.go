@@ -211,7 +211,7 @@ func TestQuickGoodbyesAreSpaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, func(e *end) {
 			e.hello(baseOf(e.b))
-			e.send(&wire.Bye{Text: "a new stream took its place"})
+			e.send(&wire.Bye{Text: "nothing for you"})
 			for m := e.next(); m != nil; m = e.next() {
 			}
 		}, nil)

@@ -186,6 +186,7 @@ type Status struct {
 	Failures  int       `json:"failures,omitempty"`
 	Peer      string    `json:"peer,omitempty"`
 	Paused    bool      `json:"paused,omitempty"`
+	Contested bool      `json:"contested,omitempty"` // another krep feeds it too, or did a while ago; LastError names it
 }
 
 // Status returns all slaves in the order of the list.
@@ -218,6 +219,12 @@ func (s *Sender) status(last deltafile.State) Status {
 	}
 	if s.p.Epoch == uint64(last.Epoch) && last.Serial > s.p.Applied {
 		st.Behind = last.Serial - s.p.Applied
+	}
+	if text := s.rival.text(); text != "" {
+		st.Contested = true
+		if st.LastError == "" {
+			st.LastError = text
+		}
 	}
 	if s.p.State == slave.Streaming || s.p.State == slave.Snapshot {
 		st.Peer = s.peer

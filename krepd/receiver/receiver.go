@@ -119,7 +119,10 @@ func (r *Receiver) Feeder() *Feeder {
 	return &f
 }
 
-var errReplaced = errors.New("a new stream took its place")
+// errReplaced is the end of a stream whose place another has taken, whose feeder by names.
+type errReplaced struct{ by string }
+
+func (e errReplaced) Error() string { return "a new stream took its place, of " + e.by }
 
 // Handle serves one stream until it ends or ctx does. It ends the stream that was served before,
 // and waits for its end.
@@ -140,7 +143,7 @@ func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
 		// A feeder that lost its connection and is back, or a second one.
 		s.log.Warn().Str("replaced", before.conn.Peer()).Str("replaced_peer", before.conn.RemoteAddr()).
 			Msg("a new stream takes the place of one that had not ended: if this goes on, two masters feed this slave")
-		before.cancel(errReplaced)
+		before.cancel(errReplaced{s.feeder.Principal + " at " + s.feeder.Addr})
 		<-before.done
 	}
 	defer func() {
@@ -221,13 +224,14 @@ func (s *session) reason(ctx context.Context, err error) error {
 	return err
 }
 
-// hangUp says goodbye and closes the stream, because krepd stops or another stream has come.
+// hangUp says why and closes the stream, because krepd stops or another stream has come.
 func (s *session) hangUp(ctx context.Context) {
-	text := "krepd stops"
-	if errors.Is(context.Cause(ctx), errReplaced) {
-		text = errReplaced.Error()
+	var last wire.Message = &wire.Bye{Text: "krepd stops"}
+	var replaced errReplaced
+	if errors.As(context.Cause(ctx), &replaced) {
+		last = &wire.Error{Reason: wire.ReasonDisplaced, Text: replaced.by}
 	}
-	s.conn.Farewell((&wire.Bye{Text: text}).Append(nil), goodbyeTimeout)
+	s.conn.Farewell(last.Append(nil), goodbyeTimeout)
 	_ = s.conn.Close()
 }
 

@@ -509,7 +509,7 @@ func TestFailedSyncIsFatalInAnyCase(t *testing.T) {
 	old.send(&wire.Records{Last: 1, Data: raw})
 	<-b.spool.entered
 	b.connect()
-	want[*wire.Bye](old)
+	want[*wire.Error](old)
 	close(b.spool.allow)
 	select {
 	case err := <-b.rec.Fatal():
@@ -548,8 +548,8 @@ func TestNewStreamTakesThePlace(t *testing.T) {
 	old := b.connect()
 	old.hello()
 	fresh := b.connect()
-	if m := want[*wire.Bye](old); m.Text != errReplaced.Error() {
-		t.Errorf("%q", m.Text)
+	if m := want[*wire.Error](old); m.Reason != wire.ReasonDisplaced || !strings.HasPrefix(m.Text, fresh.conn.Local()+" at ") {
+		t.Errorf("%v, %q", m.Reason, m.Text)
 	}
 	fresh.hello()
 	b.stop()
