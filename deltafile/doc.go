@@ -13,6 +13,7 @@
 //	Check, Scan, ReadAll   read a file that stands still
 //	FullWriter, SealFull,  the frame around a dump that is sent whole
 //	ReadFull
+//	Possess                keeps a second krep or krepd out
 //
 // The package carries body lines and does not parse them: it knows the word each begins with,
 // and refuses one it does not know.
@@ -24,6 +25,7 @@
 //	NAME.EPOCH[.N]         set aside: another epoch, or one that could not be continued; only if
 //	                       it held changesets
 //	NAME.damaged[.N]       set aside: damage was found in it
+//	NAME.krep, NAME.lock   locks of the one krep that follows it, of the one krepd whose spool it is
 //
 // Files set aside are never read again nor deleted: that is for the administrator. There may be a
 // thousand of one epoch or damaged; after that an append fails rather than fill the disk. Drafts that a

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OSFS is the file system of the operating system. It opens regular files only and follows
+// OSFS is the file system of the operating system. It opens regular files only, writes to none
+// that others may read or write (fs.ErrPermission), and follows
 // no symbolic link in the last element of a name: a rename would replace the link.
 var OSFS FS = osFS{}
 
@@ -74,6 +75,9 @@ func openOS(name string, flag int) (File, error) {
 	fi, err := f.Stat()
 	if err == nil && !fi.Mode().IsRegular() {
 		err = &fs.PathError{Op: "open", Path: name, Err: errors.New("not a regular file")}
+	}
+	if m := fi.Mode().Perm(); err == nil && flag&os.O_RDWR != 0 && m&0o077 != 0 {
+		err = &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("mode %04o lets others in, want 0600: %w", m, fs.ErrPermission)}
 	}
 	if err != nil {
 		_ = f.Close()

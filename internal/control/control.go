@@ -27,6 +27,9 @@ const (
 // ErrNoAnswer means that nobody answers on the socket: the daemon does not run, or not there.
 var ErrNoAnswer = errors.New("no answer from the daemon")
 
+// ErrInUse means that another daemon has the socket.
+var ErrInUse = errors.New("a daemon answers there already")
+
 // Request is what a command asks: a verb and its arguments.
 type Request struct {
 	Verb string            `json:"verb"`
@@ -55,7 +58,7 @@ func Listen(path string) (net.Listener, error) {
 	}
 	if nc, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		_ = nc.Close()
-		return nil, fmt.Errorf("control socket %q: a daemon answers there already", path)
+		return nil, fmt.Errorf("control socket %q: %w", path, ErrInUse)
 	} else if errors.Is(err, syscall.ECONNREFUSED) {
 		_ = os.Remove(path)
 	}

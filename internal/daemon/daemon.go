@@ -3,13 +3,11 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -59,19 +57,4 @@ func (l *List) Set(s string) error {
 	}
 	*l = append(*l, s)
 	return nil
-}
-
-// Setting is an effective value and where it came from.
-type Setting struct{ Name, Value, Source string }
-
-// PrintSettings writes a table of settings; values that are not set are shown as "-".
-func PrintSettings(w io.Writer, list []Setting) error {
-	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	for _, s := range list {
-		if s.Value == "" {
-			s.Value = "-"
-		}
-		_, _ = fmt.Fprintf(tw, "%s\t= %s\t# %s\n", s.Name, s.Value, s.Source)
-	}
-	return tw.Flush()
 }

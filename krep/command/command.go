@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"krealm/internal/control"
 	"krealm/internal/daemon"
 	"krealm/internal/realmconf"
 	"krealm/krep/slavelist"
@@ -36,17 +37,12 @@ func Main(args []string, stdout, stderr io.Writer) int {
 
 // fail reports an error, with hints, and returns the exit status.
 func fail(stderr io.Writer, err error, hints ...string) int {
-	_, _ = fmt.Fprintf(stderr, "krep: %v\n", err)
-	for _, h := range hints {
-		_, _ = fmt.Fprintf(stderr, "krep: hint: %s\n", h)
-	}
-	return daemon.ExitFail
+	return daemon.Fail(stderr, "krep", err, hints...)
 }
 
 // settings are the effective values of the daemon.
 type settings struct {
-	realm       *realmconf.Realm
-	conf        *realmconf.Conf
+	*daemon.Settings
 	delta       string
 	slaves      string
 	keytab      string
@@ -55,7 +51,6 @@ type settings struct {
 	principal   string
 	check       bool
 	debug       bool
-	shown       []daemon.Setting
 	limits
 }
 
@@ -97,48 +92,18 @@ func newFlags(name string, stderr io.Writer, full bool) *flags {
 
 // load finds the effective settings: a flag wins over the files.
 func (f *flags) load() (*settings, error) {
-	conf, err := realmconf.Load(realmconf.Options{Realm: f.realm, Database: f.database})
+	found, err := daemon.LoadSettings(realmconf.Options{Realm: f.realm, Database: f.database})
 	if err != nil {
 		return nil, err
 	}
-	realm, err := conf.Realm("")
-	if err != nil {
-		return nil, err
-	}
-	s := &settings{realm: realm, conf: conf, check: f.check, debug: f.debug, principal: f.princ}
-	s.delta = s.pick("delta_file", f.delta, realm.Krep.DeltaFile)
-	s.slaves = s.pick("slave_list", f.slaves, realm.Krep.SlaveList)
-	s.keytab = s.pick("keytab", f.keytab, realm.Krep.Keytab)
-	if s.keytab == "" {
-		s.keytab = conf.DefaultKeytab()
-		s.shown[len(s.shown)-1] = daemon.Setting{Name: "keytab", Value: s.keytab, Source: "default"}
-	}
-	s.snapshotCmd = s.pick("snapshot_command", f.snapshot, realm.Krep.SnapshotCommand)
-	s.control = s.pick("control", f.control, realm.Krep.Control)
-	s.shown = append(s.shown, daemon.Setting{Name: "database", Value: realm.Database, Source: s.source("database_name", f.database)})
+	s := &settings{Settings: found, check: f.check, debug: f.debug, principal: f.princ}
+	s.delta = s.Relation("delta_file", f.delta, "")
+	s.slaves = s.Relation("slave_list", f.slaves, "")
+	s.keytab = s.Relation("keytab", f.keytab, s.Conf.DefaultKeytab())
+	s.snapshotCmd = s.Relation("snapshot_command", f.snapshot, "")
+	s.control = s.Relation("control", f.control, "")
+	s.NoteKnown("database", s.Realm.Database, "database_name", f.database != "")
 	return s, s.loadLimits(f)
-}
-
-// pick chooses between flag and file, and takes note of it for -check.
-func (s *settings) pick(name, flagged, configured string) string {
-	v := configured
-	if flagged != "" {
-		v = flagged
-	}
-	s.shown = append(s.shown, daemon.Setting{Name: name, Value: v, Source: s.source("krep "+name, flagged)})
-	return v
-}
-
-func (s *settings) source(name, flagged string) string {
-	if flagged != "" {
-		return "command line"
-	}
-	for _, set := range s.realm.Settings() {
-		if set.Name == name || "krep "+set.Name == name {
-			return set.Source
-		}
-	}
-	return "default"
 }
 
 var (
@@ -158,13 +123,15 @@ func (s *settings) validate() ([]slavelist.Slave, error) {
 }
 
 func (s *settings) loadSlaves() ([]slavelist.Slave, error) {
-	return slavelist.Load(s.slaves, slavelist.Defaults{Realm: s.realm.Name, Port: DefaultPort})
+	return slavelist.Load(s.slaves, slavelist.Defaults{Realm: s.Realm.Name, Port: DefaultPort})
 }
 
 func hints(err error) []string {
 	switch {
 	case errors.Is(err, errNoDelta):
 		return []string{"set delta_file in [krep] of kdc.conf, for krep and for the programs that change the database, or use -delta"}
+	case errors.Is(err, control.ErrInUse):
+		return []string{"krep and krepd on one host have a socket each: set krepd_control in [krep] of kdc.conf for krepd's"}
 	case errors.Is(err, errNoSlaves):
 		return []string{"set slave_list in [krep] of kdc.conf, or use -slaves; an empty file is a list without slaves"}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"krealm/deltafile"
 	"krealm/internal/control"
+	"krealm/internal/daemon"
 	"krealm/krep/sender"
 )
 
@@ -97,7 +98,10 @@ func TestRefusesToStart(t *testing.T) {
 		{"no delta file", "  slave_list = DIR/slaves\n", nil, nil, 1, []string{"krep: no delta file given", "krep: hint: set delta_file"}},
 		{"no slave list", "  delta_file = DIR/delta\n", nil, nil, 1, []string{"krep: no slave list given", "hint"}},
 		{"bad slave list", section, func(d string) { _ = os.WriteFile(d+"/slaves", []byte("ok\na:b:c\n"), 0o600) }, nil, 1, []string{"line 2", "a:b:c"}},
-		{"no directory", section, nil, []string{"-delta", "/nowhere/delta"}, 1, []string{`no directory "/nowhere"`}},
+		{"no directory", section, nil, []string{"-delta", "/nowhere/delta"}, 1, []string{"stat /nowhere: no such file"}},
+		{"loose directory", section, func(d string) { _ = os.Chmod(d, 0o750) }, nil, 1, []string{"mode 0750", "want 0700"}},
+		{"loose delta file", section, func(d string) { _ = os.WriteFile(d+"/delta", nil, 0o644) }, nil, 1, []string{"mode 0644", "want 0600"}},
+		{"loose slave list", section, func(d string) { _ = os.Chmod(d+"/slaves", 0o602) }, nil, 1, []string{"mode 0602"}},
 		{"loose keytab", section, func(d string) { _ = os.Chmod(d+"/keytab", 0o644) }, nil, 1, []string{"mode 0644"}},
 		{"other keytab", section, func(d string) { _ = os.WriteFile(d+"/keytab", keytab("host", "x"), 0o600) }, nil, 1, []string{"krep/HOST@EXAMPLE.ORG"}},
 		{"unknown flag", section, nil, []string{"-x"}, 2, []string{"usage: krep"}},
@@ -327,4 +331,19 @@ func TestTexts(t *testing.T) {
 	if fmt.Sprint(got) != "[0s 59s 1m 1h1m 1d1h]" {
 		t.Error(got)
 	}
+}
+
+// TestSecondKrep: two that follow one delta file exclude one another, also where their control
+// sockets differ, and the second says whom to look for.
+func TestSecondKrep(t *testing.T) {
+	dir := host(t, section)
+	_, stop := daemonOf(t, make(chan os.Signal))
+	code, _, errs := run("-control", dir+"/other")
+	if code != daemon.ExitFail || !strings.Contains(errs, fmt.Sprintf("in use by another process (krep with pid %d, control socket %q)", os.Getpid(), dir+"/control")) {
+		t.Errorf("%d: %s", code, errs)
+	}
+	if _, err := os.Stat(dir + "/other"); err == nil {
+		t.Error("the second krep has left a control socket")
+	}
+	stop()
 }

@@ -44,7 +44,7 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 		d, err = newKrep(s, daemon.Logger(stderr, "krep", s.debug))
 	}
 	if s.check {
-		if printErr := daemon.PrintSettings(stdout, s.shown); err == nil {
+		if printErr := s.Print(stdout); err == nil {
 			err = printErr
 		}
 	}
@@ -58,7 +58,7 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	if err := d.run(ctx, list, hup, stderr); err != nil {
 		d.log.Error().Err(err).Msg("krep ends")
-		return fail(stderr, err)
+		return fail(stderr, err, hints(err)...)
 	}
 	return daemon.ExitOK
 }
@@ -78,9 +78,9 @@ type krep struct {
 
 // newKrep makes the parts and starts nothing.
 func newKrep(s *settings, log zerolog.Logger) (*krep, error) {
-	k := &krep{s: s, log: log.With().Str("realm", s.realm.Name).Logger(), started: time.Now()}
-	if dir := filepath.Dir(s.delta); !isDir(dir) {
-		return nil, fmt.Errorf("delta file %q: no directory %q", s.delta, dir)
+	k := &krep{s: s, log: log.With().Str("realm", s.Realm.Name).Logger(), started: time.Now()}
+	if err := deltafile.CheckModes(s.delta); err != nil {
+		return nil, fmt.Errorf("delta file: %w", err)
 	}
 	kt, err := krb.OpenKeytab(s.keytab)
 	if err != nil {
@@ -90,30 +90,25 @@ func newKrep(s *settings, log zerolog.Logger) (*krep, error) {
 	if err != nil {
 		return nil, err
 	}
-	principal, err := krb.ServicePrincipal(kt, s.principal, "krep", host, s.realm.Name)
+	principal, err := krb.ServicePrincipal(kt, s.principal, "krep", host, s.Realm.Name)
 	if err != nil {
 		return nil, err
 	}
-	s.shown = append(s.shown, daemon.Setting{Name: "principal", Value: principal, Source: "keytab"})
-	k.client = &krb.Client{Principal: principal, Keytab: kt, KDCs: s.conf.KDCs, Skew: s.conf.ClockSkew}
+	s.Note("principal", principal, "keytab")
+	k.client = &krb.Client{Principal: principal, Keytab: kt, KDCs: s.Conf.KDCs, Skew: s.Conf.ClockSkew}
 	if s.snapshotCmd != "" {
-		k.source = &commandSource{dumpcmd.Source{Command: s.snapshotCmd, Realm: s.realm.Name, Delta: s.delta,
+		k.source = &commandSource{dumpcmd.Source{Command: s.snapshotCmd, Realm: s.Realm.Name, Delta: s.delta,
 			Dir: filepath.Dir(s.delta), Log: k.log}}
 	} else {
-		k.source = &databaseSource{path: s.realm.Database, dir: filepath.Dir(s.delta)}
+		k.source = &databaseSource{path: s.Realm.Database, dir: filepath.Dir(s.delta)}
 	}
 	k.set = sender.NewSet(sender.Options{
-		Realm: s.realm.Name, Feed: feedAdapter{k}, Source: k.source, Log: k.log,
+		Realm: s.Realm.Name, Feed: feedAdapter{k}, Source: k.source, Log: k.log,
 		Dial: dial, Auth: k.auth,
 	})
-	k.feed = feed.New(feed.Options{Path: s.delta, Realm: s.realm.Name, Log: k.log,
+	k.feed = feed.New(feed.Options{Path: s.delta, Realm: s.Realm.Name, Log: k.log,
 		Safe: k.set.Safe, Release: k.set.Release, MaxSize: s.maxSize, MaxAge: s.maxAge})
 	return k, nil
-}
-
-func isDir(path string) bool {
-	st, err := os.Stat(path)
-	return err == nil && st.IsDir()
 }
 
 // feedAdapter gives the senders the feed, whose Cursor is a concrete type.
@@ -157,6 +152,11 @@ func (k *krep) auth(ctx context.Context, nc net.Conn, principal string) (*stream
 // run works until ctx ends.
 func (k *krep) run(ctx context.Context, list []slavelist.Slave, hup <-chan os.Signal, stderr io.Writer) error {
 	defer func() { _ = k.source.Close() }()
+	own, err := deltafile.Possess(k.s.delta, "krep", fmt.Sprintf("krep with pid %d, control socket %q", os.Getpid(), k.s.control))
+	if err != nil {
+		return fmt.Errorf("delta file: %w", err)
+	}
+	defer func() { _ = own.Close() }()
 	listeners, err := listenAll(k.s.listen)
 	if err != nil {
 		return err
@@ -188,7 +188,7 @@ func (k *krep) run(ctx context.Context, list []slavelist.Slave, hup <-chan os.Si
 // understood changes nothing, and one that has become empty is believed only on SIGHUP: without
 // slaves the delta file is dropped.
 func (k *krep) watchList(ctx context.Context, hup <-chan os.Signal) error {
-	w, err := deltafile.WatchDir(filepath.Dir(k.s.slaves))
+	w, err := deltafile.WatchFile(k.s.slaves)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func closeAll(listeners []net.Listener) {
 // serveCallers takes the slaves that connect to us. Who they may be is what the slave list says.
 func (k *krep) serveCallers(ctx context.Context, g *errgroup.Group, listeners []net.Listener) {
 	server := &stream.Server{Log: k.log, Acceptor: &stream.Acceptor{
-		Keys: oneKey{k.client.Keytab, k.client.Principal}, Allow: k.set.Expects, Skew: k.s.conf.ClockSkew,
+		Keys: oneKey{k.client.Keytab, k.client.Principal}, Allow: k.set.Expects, Skew: k.s.Conf.ClockSkew,
 	}, Handle: func(ctx context.Context, c *stream.Conn) {
 		k.log.Info().Str("client", c.Peer()).Str("peer", c.RemoteAddr()).Msg("slave has connected")
 		if err := k.set.Take(ctx, c); err != nil && ctx.Err() == nil {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"krealm/internal/daemon"
 	"krealm/internal/profile"
 	"krealm/internal/realmconf"
 	"krealm/krep/feed"
@@ -21,36 +20,19 @@ type limits struct {
 	listen  []string      // addresses for slaves that connect; none: there are none
 }
 
-// relation returns the value of one of our relations, or of its flag, and notes it for -check.
-func (s *settings) relation(name, flagged, def string) string {
-	v, source := def, "default"
-	prof := s.conf.Profile()
-	for _, path := range [][]string{{"krep", s.realm.Name, name}, {"krep", name}} {
-		if text, ok := prof.String(path...); ok {
-			v, source = text, prof.Source(path...)
-			break
-		}
-	}
-	if flagged != "" {
-		v, source = flagged, "command line"
-	}
-	s.shown = append(s.shown, daemon.Setting{Name: name, Value: v, Source: source})
-	return v
-}
-
 // loadLimits reads the limits.
 func (s *settings) loadLimits(f *flags) (err error) {
-	text := s.relation("delta_max_size", f.maxSize, sizeText(feed.DefaultMaxSize))
+	text := s.Relation("delta_max_size", f.maxSize, sizeText(feed.DefaultMaxSize))
 	if s.maxSize, err = parseSize(text); err != nil {
 		return fmt.Errorf("delta_max_size %q: %w", text, err)
 	}
-	text = s.relation("delta_max_age", f.maxAge, "0")
+	text = s.Relation("delta_max_age", f.maxAge, "0")
 	seconds, err := profile.ParseDelta(text)
 	if err != nil || seconds < 0 {
 		return fmt.Errorf("delta_max_age %q: not a duration such as 7d or 12h", text)
 	}
 	s.maxAge = time.Duration(seconds) * time.Second
-	for word := range strings.FieldsSeq(s.relation("connect_listen", f.listen, "")) {
+	for word := range strings.FieldsSeq(s.Relation("connect_listen", f.listen, "")) {
 		addr, err := realmconf.ParseListen(word, strconv.Itoa(DefaultPort))
 		if err != nil {
 			return fmt.Errorf("connect_listen %q: %w", word, err)

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,16 +11,15 @@ import (
 	"krealm/internal/control"
 	"krealm/internal/daemon"
 	"krealm/internal/quorum"
-	"krealm/internal/realmconf"
 	"krealm/krep/sender"
 )
 
 // Exit statuses of krep status.
 const (
 	exitStreaming = 0 // all are streaming or catching up
-	exitLagging   = 1 // some are retrying, paused, waiting to be called, or behind for long
+	exitLagging   = 1 // some are retrying, paused, waiting to be called, behind for long, or fed by another krep too
 	exitBroken    = 2 // some are broken
-	exitNoAnswer  = 3 // the daemon does not answer
+	exitNoAnswer  = daemon.ExitNoAnswer
 )
 
 // Where full copies come from. A command gives no digest of the master's content, so there is
@@ -81,7 +79,7 @@ func (k *krep) handle(ctx context.Context, r control.Request) (any, error) {
 func (k *krep) status() status {
 	base, last, ok := k.feed.View()
 	bytes, _ := k.feed.Size()
-	st := status{Realm: k.s.realm.Name, Serial: last.Serial, Base: base.Serial, DeltaBytes: bytes,
+	st := status{Realm: k.s.Realm.Name, Serial: last.Serial, Base: base.Serial, DeltaBytes: bytes,
 		DeltaLimit: k.s.maxSize, Source: k.s.sourceName(), Principal: k.client.Principal, Started: k.started, Now: time.Now()}
 	if ok {
 		st.Epoch = last.Epoch.String()
@@ -99,23 +97,7 @@ func (k *krep) status() status {
 }
 
 // socket returns the control socket that the flags or the configuration name.
-func (f *flags) socket() (string, error) {
-	if f.control != "" {
-		return f.control, nil
-	}
-	conf, err := realmconf.Load(realmconf.Options{Realm: f.realm})
-	if err != nil {
-		return "", err
-	}
-	realm, err := conf.Realm("")
-	if err != nil {
-		return "", err
-	}
-	if realm.Krep.Control == "" {
-		return "", errors.New("no control socket configured: set control in [krep], or use -control")
-	}
-	return realm.Krep.Control, nil
-}
+func (f *flags) socket() (string, error) { return daemon.Socket(f.realm, f.control, "control") }
 
 func statusCommand(args []string, stdout, stderr io.Writer) int {
 	f := newFlags("krep status", stderr, false)
@@ -134,9 +116,7 @@ func statusCommand(args []string, stdout, stderr io.Writer) int {
 		return exitNoAnswer
 	}
 	if *asJSON {
-		enc := json.NewEncoder(stdout)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(st)
+		err = daemon.PrintJSON(stdout, st)
 	} else {
 		err = printStatus(stdout, st)
 	}
@@ -156,6 +136,9 @@ func exitStatus(st status, lag time.Duration) int {
 		case "broken":
 			return exitBroken
 		case "retrying", "paused", "waiting":
+			code = exitLagging
+		}
+		if s.Contested {
 			code = exitLagging
 		}
 		if s.BehindSince != nil && st.Now.Sub(*s.BehindSince) > lag {

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -118,9 +117,7 @@ func verifyCommand(args []string, stdout, stderr io.Writer) int {
 		return exitUnknown
 	}
 	if *asJSON {
-		enc := json.NewEncoder(stdout)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(r)
+		err = daemon.PrintJSON(stdout, r)
 	} else {
 		err = printVerify(stdout, &r)
 	}

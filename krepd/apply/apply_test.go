@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -95,7 +96,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	s, err := spool.Open(filepath.Join(t.TempDir(), "spool"), nil)
+	s, err := spool.Open(filepath.Join(private(t), "spool"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -382,4 +383,14 @@ func TestLoadAfterRunHasEnded(t *testing.T) {
 	if err := b.a.Load(frame(t, b.base)); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+}
+
+// private is a directory closed to others.
+func private(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

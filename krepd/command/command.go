@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"krealm/dumpfmt"
+	"krealm/internal/control"
 	"krealm/internal/daemon"
 	"krealm/internal/realmconf"
 	"krealm/krep/slavelist"
@@ -32,17 +33,12 @@ func Main(args []string, stdout, stderr io.Writer) int {
 
 // fail reports an error, with hints, and returns the exit status.
 func fail(stderr io.Writer, err error, hints ...string) int {
-	_, _ = fmt.Fprintf(stderr, "krepd: %v\n", err)
-	for _, h := range hints {
-		_, _ = fmt.Fprintf(stderr, "krepd: hint: %s\n", h)
-	}
-	return daemon.ExitFail
+	return daemon.Fail(stderr, "krepd", err, hints...)
 }
 
 // settings are the effective values of the daemon.
 type settings struct {
-	realm   *realmconf.Realm
-	conf    *realmconf.Conf
+	*daemon.Settings
 	spool   string
 	keytab  string
 	delta   string // of a relay; empty: none
@@ -54,7 +50,6 @@ type settings struct {
 
 	connect   []slavelist.Slave // masters to dial
 	principal string            // to dial as; empty: krep/HOST of the keytab
-	shown     []daemon.Setting
 }
 
 type flags struct {
@@ -68,7 +63,7 @@ func newFlags(name string, stderr io.Writer, full bool) *flags {
 	f := &flags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
 	f.SetOutput(stderr)
 	f.StringVar(&f.realm, "r", "", "`realm`; default: default_realm of krb5.conf")
-	f.StringVar(&f.control, "control", "", "UNIX `socket` for status; default: control")
+	f.StringVar(&f.control, "control", "", "UNIX `socket` for status; default: krepd_control, else control")
 	if !full {
 		return f
 	}
@@ -98,32 +93,31 @@ var (
 
 // load finds the effective settings: a flag wins over the files.
 func (f *flags) load() (*settings, error) {
-	conf, err := realmconf.Load(realmconf.Options{Realm: f.realm, Database: f.database})
+	found, err := daemon.LoadSettings(realmconf.Options{Realm: f.realm, Database: f.database})
 	if err != nil {
 		return nil, err
 	}
-	realm, err := conf.Realm("")
-	if err != nil {
+	s := &settings{Settings: found, check: f.check, debug: f.debug, principal: f.principal}
+	s.NoteKnown("database", s.Realm.Database, "database_name", f.database != "")
+	s.spool = s.Relation("spool", f.spool, s.Realm.DatabaseName+".spool")
+	s.keytab = s.Relation("keytab", f.keytab, s.Conf.DefaultKeytab())
+	s.delta = s.Relation("delta_file", f.delta, "")
+	s.control = s.FirstRelation(f.control, "", controlNames...)
+	if s.connect, err = parseMasters(s.Relations("connect", f.connect), s.Realm.Name); err != nil {
 		return nil, err
 	}
-	s := &settings{realm: realm, conf: conf, check: f.check, debug: f.debug}
-	s.note("database", realm.Database, s.source("database_name", f.database != ""))
-	s.spool = s.pick("spool", f.spool, realm.Krep.Spool, realm.DatabaseName+".spool")
-	s.keytab = s.pick("keytab", f.keytab, realm.Krep.Keytab, conf.DefaultKeytab())
-	s.delta = s.pick("delta_file", f.delta, realm.Krep.DeltaFile, "")
-	s.control = s.pick("control", f.control, realm.Krep.Control, "")
-
-	masters, given := conf.Profile().Strings("krep", realm.Name, "connect"), len(f.connect) > 0
-	if given {
-		masters = f.connect
-	}
-	if s.connect, err = parseMasters(masters, realm.Name); err != nil {
+	if err := s.loadListen(f); err != nil {
 		return nil, err
 	}
-	s.principal = f.principal
-	s.note("connect", strings.Join(masters, ", "), s.origin(given, conf.Profile().Source("krep", realm.Name, "connect")))
+	return s, s.loadAllow(f)
+}
 
-	words, given := realm.Krep.Listen, len(f.listen) > 0
+// controlNames are the relations that name krepd's control socket: a host with a krep beside its
+// krepd needs one for each.
+var controlNames = []string{"krepd_control", "control"}
+
+func (s *settings) loadListen(f *flags) error {
+	words, given := s.Realm.Krep.Listen, len(f.listen) > 0
 	if given {
 		words = f.listen
 	}
@@ -133,23 +127,26 @@ func (f *flags) load() (*settings, error) {
 	for _, w := range words {
 		addr, err := realmconf.ParseListen(w, strconv.Itoa(defaultPort))
 		if err != nil {
-			return nil, fmt.Errorf("listen %q: %w", w, err)
+			return fmt.Errorf("listen %q: %w", w, err)
 		}
 		s.listen = append(s.listen, addr)
 	}
-	s.note("listen", strings.Join(s.listen, " "), s.source("krep listen", given))
+	s.NoteKnown("listen", strings.Join(s.listen, " "), "krep listen", given)
+	return nil
+}
 
-	names, given := realm.Krep.Allow, len(f.allow) > 0
+func (s *settings) loadAllow(f *flags) error {
+	names, given := s.Realm.Krep.Allow, len(f.allow) > 0
 	if given {
 		names = f.allow
 	}
 	for _, n := range names {
-		name, err := dumpfmt.ParseName(n, realm.Name)
+		name, err := dumpfmt.ParseName(n, s.Realm.Name)
 		if err == nil && (len(name.Components) == 0 || name.Components[0] == "") {
 			err = errNoName
 		}
 		if err != nil {
-			return nil, fmt.Errorf("allow %q: %w", n, err)
+			return fmt.Errorf("allow %q: %w", n, err)
 		}
 		s.allow = append(s.allow, name.String())
 	}
@@ -158,47 +155,8 @@ func (f *flags) load() (*settings, error) {
 			s.allow = append(s.allow, m.Principal)
 		}
 	}
-	s.note("allow", strings.Join(s.allow, " "), s.source("krep allow", given))
-	return s, nil
-}
-
-// origin tells where a value has come from that realmconf does not list.
-func (s *settings) origin(flagged bool, source string) string {
-	switch {
-	case flagged:
-		return "command line"
-	case source != "":
-		return source
-	}
-	return "default"
-}
-
-func (s *settings) note(name, value, source string) {
-	s.shown = append(s.shown, daemon.Setting{Name: name, Value: value, Source: source})
-}
-
-// pick chooses between flag, file and default, and takes note of it for -check.
-func (s *settings) pick(name, flagged, configured, def string) string {
-	for _, v := range []string{flagged, configured} {
-		if v != "" {
-			s.note(name, v, s.source("krep "+name, flagged != ""))
-			return v
-		}
-	}
-	s.note(name, def, "default")
-	return def
-}
-
-func (s *settings) source(name string, flagged bool) string {
-	if flagged {
-		return "command line"
-	}
-	for _, set := range s.realm.Settings() {
-		if set.Name == name {
-			return set.Source
-		}
-	}
-	return "default"
+	s.NoteKnown("allow", strings.Join(s.allow, " "), "krep allow", given)
+	return nil
 }
 
 // validate looks at what can be looked at before anything is started.
@@ -213,8 +171,11 @@ func (s *settings) validate() error {
 }
 
 func hints(err error) []string {
-	if errors.Is(err, errNobody) {
+	switch {
+	case errors.Is(err, errNobody):
 		return []string{"name the master's principal, krep/HOST, with allow in [krep] of kdc.conf, or use -allow"}
+	case errors.Is(err, control.ErrInUse):
+		return []string{"krep and krepd on one host have a socket each: set krepd_control in [krep] of kdc.conf for krepd's"}
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"krealm/internal/control"
 	"krealm/internal/krbcrypto"
 	"krealm/internal/stream"
 	"krealm/internal/stream/streamtest"
@@ -104,6 +105,33 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// TestControlOfARelay: krep's control socket is not krepd's where krepd has one of its own.
+func TestControlOfARelay(t *testing.T) {
+	for relations, want := range map[string]string{
+		"  control = DIR/a\n":                        "control = DIR/a #",
+		"  control = DIR/a\n  krepd_control = DIR/b\n": "krepd_control = DIR/b #",
+		"": "krepd_control = - # default",
+	} {
+		dir := host(t, "  allow = krep/kdc1\n  keytab = DIR/keytab\n"+relations)
+		_, out, errs := run("-check")
+		if want = strings.ReplaceAll(want, "DIR", dir); !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+			t.Errorf("lacks %q:\n%s%s", want, out, errs)
+		}
+	}
+	dir := host(t, section+"  krepd_control = DIR/krepd.sock\n")
+	if code, _, errs := run("status"); code != exitNoAnswer || !strings.Contains(errs, dir+"/krepd.sock") {
+		t.Errorf("status: %d, %s", code, errs)
+	}
+	ln, err := control.Listen(dir + "/krepd.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if code, _, errs := run(); code != 1 || !strings.Contains(errs, "hint: krep and krepd on one host") {
+		t.Errorf("socket taken: %d, %s", code, errs)
+	}
+}
+
 func TestRefusesToStart(t *testing.T) {
 	for _, tt := range []struct {
 		name, section string
@@ -119,7 +147,7 @@ func TestRefusesToStart(t *testing.T) {
 		{"other keytab", section, func(_ *testing.T, d string) {
 			_ = os.WriteFile(d+"/keytab", keytab(slaveKey, "host", "x"), 0o600)
 		}, nil, 1, []string{"holds no krep/HOST@EXAMPLE.ORG"}},
-		{"loose directory", section, func(_ *testing.T, d string) { _ = os.Chmod(d, 0o777) }, nil, 1, []string{"lets others write"}},
+		{"loose directory", section, func(_ *testing.T, d string) { _ = os.Chmod(d, 0o777) }, nil, 1, []string{"directory of mode 0777"}},
 		{"a master's database", section, func(t *testing.T, d string) {
 			db, err := kdb.Create(t.Context(), d+"/principal.sqlite", "EXAMPLE.ORG", kdb.Options{})
 			if err != nil {

@@ -58,11 +58,11 @@ func (d *krepd) newConnectors(kt *krb.Keytab) error {
 	if err != nil {
 		return err
 	}
-	own, err := krb.ServicePrincipal(kt, d.s.principal, "krep", host, d.s.realm.Name)
+	own, err := krb.ServicePrincipal(kt, d.s.principal, "krep", host, d.s.Realm.Name)
 	if err != nil {
 		return err
 	}
-	client := &krb.Client{Principal: own, Keytab: kt, KDCs: d.s.conf.KDCs, Skew: d.s.conf.ClockSkew}
+	client := &krb.Client{Principal: own, Keytab: kt, KDCs: d.s.Conf.KDCs, Skew: d.s.Conf.ClockSkew}
 	for _, m := range d.s.connect {
 		d.connectors = append(d.connectors, &connector{master: m, client: client, handle: d.receiver.Handle,
 			log: d.log.With().Str("master", m.Name()).Logger()})

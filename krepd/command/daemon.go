@@ -43,7 +43,7 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 		if err == nil {
 			_, err = s.openKeytab()
 		}
-		if printErr := daemon.PrintSettings(stdout, s.shown); err == nil {
+		if printErr := s.Print(stdout); err == nil {
 			err = printErr
 		}
 	}
@@ -55,14 +55,14 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, _, stop := daemon.Signals(context.Background())
 	defer stop()
-	log := daemon.Logger(stderr, "krepd", s.debug).With().Str("realm", s.realm.Name).Logger()
+	log := daemon.Logger(stderr, "krepd", s.debug).With().Str("realm", s.Realm.Name).Logger()
 	d, err := newKrepd(ctx, s, log)
 	if err != nil {
 		return fail(stderr, err, hints(err)...)
 	}
 	if err := d.run(ctx, stderr); err != nil {
 		log.Error().Err(err).Msg("krepd ends")
-		return fail(stderr, err)
+		return fail(stderr, err, hints(err)...)
 	}
 	return daemon.ExitOK
 }
@@ -88,14 +88,14 @@ func (s *settings) openKeytab() (*krb.Keytab, error) {
 		return nil, err
 	}
 	if !slices.ContainsFunc(kt.Principals(), s.isOwn) {
-		return nil, fmt.Errorf("keytab %q holds no krep/HOST@%s", kt.Path(), s.realm.Name)
+		return nil, fmt.Errorf("keytab %q holds no krep/HOST@%s", kt.Path(), s.Realm.Name)
 	}
 	return kt, nil
 }
 
 // isOwn tells whether a principal is one that krepd answers for: krep/ANYTHING of the realm.
 func (s *settings) isOwn(principal string) bool {
-	return strings.HasPrefix(principal, "krep/") && strings.HasSuffix(principal, "@"+s.realm.Name)
+	return strings.HasPrefix(principal, "krep/") && strings.HasSuffix(principal, "@"+s.Realm.Name)
 }
 
 // ownKeys limits a keytab, which may be the host's, to krepd's own principals.
@@ -131,38 +131,38 @@ func newKrepd(ctx context.Context, s *settings, log zerolog.Logger) (_ *krepd, e
 		return nil, err
 	}
 	d.applier = apply.New(d.db, d.spool, log)
-	d.receiver = receiver.New(receiver.Options{Realm: s.realm.Name, Spool: d.spool, Inspector: d.db,
+	d.receiver = receiver.New(receiver.Options{Realm: s.Realm.Name, Spool: d.spool, Inspector: d.db,
 		Applier: standing{d.applier, d.db}, Log: log})
 	d.server = &stream.Server{Handle: d.receiver.Handle, Log: log, Acceptor: &stream.Acceptor{
 		Keys:  ownKeys{kt, s.isOwn},
 		Allow: func(client string) bool { return slices.Contains(s.allow, client) },
-		Skew:  s.conf.ClockSkew,
+		Skew:  s.Conf.ClockSkew,
 	}}
 	return d, d.newConnectors(kt)
 }
 
 // openDatabase opens the slave's database, or makes an empty one that waits for a full copy.
 func openDatabase(ctx context.Context, s *settings, log zerolog.Logger) (*kdb.DB, error) {
-	o := kdb.Options{DeltaFile: s.delta, KeepChanges: s.realm.KeepChanges, OnDrainError: func(err error) {
+	o := kdb.Options{DeltaFile: s.delta, KeepChanges: s.Realm.KeepChanges, OnDrainError: func(err error) {
 		log.Error().Err(err).Msg("delta file for the next tier could not be written")
 	}, OnDeltaDamage: func(err error) {
 		log.Warn().Err(err).Str("kept", s.delta+".damaged").Msg("delta file for the next tier was damaged and is written anew")
 	}}
-	db, err := kdb.Open(ctx, s.realm.Database, o)
+	db, err := kdb.Open(ctx, s.Realm.Database, o)
 	if errors.Is(err, kdb.ErrNoDatabase) {
-		log.Warn().Str("database", s.realm.Database).Msg("no database: made an empty one that waits for a full copy")
-		db, err = kdb.InitSlave(ctx, s.realm.Database, s.realm.Name, o)
+		log.Warn().Str("database", s.Realm.Database).Msg("no database: made an empty one that waits for a full copy")
+		db, err = kdb.InitSlave(ctx, s.Realm.Database, s.Realm.Name, o)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if db.Realm() != s.realm.Name {
+	if db.Realm() != s.Realm.Name {
 		_ = db.Close()
-		return nil, fmt.Errorf("database %q is of realm %q, not %q", s.realm.Database, db.Realm(), s.realm.Name)
+		return nil, fmt.Errorf("database %q is of realm %q, not %q", s.Realm.Database, db.Realm(), s.Realm.Name)
 	}
 	replica, err := db.Replica(ctx)
 	if err == nil && !replica {
-		err = fmt.Errorf("database %q: %w", s.realm.Database, kdb.ErrMaster)
+		err = fmt.Errorf("database %q: %w", s.Realm.Database, kdb.ErrMaster)
 	}
 	if err != nil {
 		_ = db.Close()

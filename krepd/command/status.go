@@ -2,8 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -11,7 +9,6 @@ import (
 
 	"krealm/internal/control"
 	"krealm/internal/daemon"
-	"krealm/internal/realmconf"
 	"krealm/krepd/receiver"
 )
 
@@ -20,7 +17,7 @@ const (
 	exitFed      = 0 // a feeder is connected and nothing is wrong
 	exitUnfed    = 1 // no feeder, or no content yet
 	exitBroken   = 2 // nothing is applied
-	exitNoAnswer = 3 // the daemon does not answer
+	exitNoAnswer = daemon.ExitNoAnswer
 )
 
 // status is what the daemon says of itself.
@@ -43,7 +40,7 @@ func (d *krepd) handle(_ context.Context, r control.Request) (any, error) {
 		return nil, fmt.Errorf("unknown request %q", r.Verb)
 	}
 	applied, durable := d.applier.Applied(), d.spool.Durable()
-	st := status{Realm: d.s.realm.Name, State: "following", Applied: applied.Serial, Spooled: applied.Serial,
+	st := status{Realm: d.s.Realm.Name, State: "following", Applied: applied.Serial, Spooled: applied.Serial,
 		Feeder: d.receiver.Feeder(), Trouble: d.applier.Trouble(), Started: d.started}
 	if durable.Epoch == applied.Epoch {
 		st.Spooled = max(durable.Serial, applied.Serial)
@@ -80,9 +77,7 @@ func statusCommand(args []string, stdout, stderr io.Writer) int {
 		return exitNoAnswer
 	}
 	if *asJSON {
-		enc := json.NewEncoder(stdout)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(st)
+		err = daemon.PrintJSON(stdout, st)
 	} else {
 		err = printStatus(stdout, st)
 	}
@@ -100,21 +95,7 @@ func statusCommand(args []string, stdout, stderr io.Writer) int {
 
 // socket returns the control socket that the flags or the configuration name.
 func (f *flags) socket() (string, error) {
-	if f.control != "" {
-		return f.control, nil
-	}
-	conf, err := realmconf.Load(realmconf.Options{Realm: f.realm})
-	if err != nil {
-		return "", err
-	}
-	realm, err := conf.Realm("")
-	if err != nil {
-		return "", err
-	}
-	if realm.Krep.Control == "" {
-		return "", errors.New("no control socket configured: set control in [krep], or use -control")
-	}
-	return realm.Krep.Control, nil
+	return daemon.Socket(f.realm, f.control, controlNames...)
 }
 
 func printStatus(w io.Writer, st status) error {

@@ -7,15 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
-	"syscall"
 
 	"krealm/deltafile"
 )
-
-// ErrLocked means that another process has the spool.
-var ErrLocked = errors.New("spool is in use by another process")
 
 // cutAt is how many bytes a spool may hold before what is applied is dropped at once and not
 // only when it is quiet.
@@ -38,14 +33,14 @@ type Spool struct {
 }
 
 // Open takes possession of a spool. The directory must exist and be closed to others; the file
-// need not exist. ErrLocked: somebody has it. FS is for tests, nil is the real one; possession is
+// need not exist. deltafile.ErrPossessed: somebody has it. FS is for tests, nil is the real one; possession is
 // a matter of the real one only.
 func Open(path string, fsys deltafile.FS) (*Spool, error) {
-	lock := io.NopCloser(nil)
+	var lock io.Closer = io.NopCloser(nil)
 	if fsys == nil {
-		own, err := possess(path)
+		own, err := deltafile.Possess(path, "lock", fmt.Sprintf("krepd with pid %d", os.Getpid()))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("spool: %w", err)
 		}
 		fsys, lock = deltafile.OSFS, own
 	}
@@ -55,32 +50,6 @@ func Open(path string, fsys deltafile.FS) (*Spool, error) {
 		return nil, err
 	}
 	return &Spool{path: path, fsys: fsys, lock: lock, app: app, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1)}, nil
-}
-
-// possess takes the lock that makes a spool this process's, once nobody else can write to it.
-func possess(path string) (*os.File, error) {
-	dir, err := os.Stat(filepath.Dir(path))
-	if err != nil {
-		return nil, fmt.Errorf("spool: %w", err)
-	}
-	if m := dir.Mode().Perm(); m&0o022 != 0 {
-		return nil, fmt.Errorf("spool: directory %q of mode %04o lets others write: %w", filepath.Dir(path), m, fs.ErrPermission)
-	}
-	if st, err := os.Stat(path); err == nil && st.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("spool: %q of mode %04o lets others in, want 0600: %w", path, st.Mode().Perm(), fs.ErrPermission)
-	}
-	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("spool: %w", err)
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = lock.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("spool %q: %w", path, ErrLocked)
-		}
-		return nil, fmt.Errorf("spool: lock: %w", err)
-	}
-	return lock, nil
 }
 
 // Close gives the spool back.

@@ -43,7 +43,7 @@ func open(t *testing.T, path string) *Spool {
 // filled is a spool that holds n changesets of epoch 7 behind serial 0, synced.
 func filled(t *testing.T, n int) (s *Spool, base, last deltafile.State) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := private(t)
 	s = open(t, filepath.Join(dir, "spool"))
 	base = initial(7)
 	if err := s.Reset(t.Context(), base); err != nil {
@@ -109,7 +109,7 @@ func TestSettle(t *testing.T) {
 }
 
 func TestSettleWithoutSpool(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "spool"))
+	s := open(t, filepath.Join(private(t), "spool"))
 	if st, anew, err := s.Settle(t.Context(), deltafile.State{}); err != nil || !st.IsZero() || anew != "" {
 		t.Errorf("%v, %q, %v", st, anew, err)
 	}
@@ -210,7 +210,7 @@ func TestTailFollows(t *testing.T) {
 
 func TestOneOwner(t *testing.T) {
 	s, _, _ := filled(t, 1)
-	if _, err := Open(s.Path(), nil); !errors.Is(err, ErrLocked) {
+	if _, err := Open(s.Path(), nil); !errors.Is(err, deltafile.ErrPossessed) {
 		t.Errorf("%v", err)
 	}
 	_ = s.Close()
@@ -233,11 +233,13 @@ func TestModes(t *testing.T) {
 	if err := os.Chmod(s.Path(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(filepath.Dir(s.Path()), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(s.Path(), nil); !errors.Is(err, fs.ErrPermission) {
-		t.Errorf("loose directory: %v", err)
+	for _, m := range []os.FileMode{0o777, 0o755} {
+		if err := os.Chmod(filepath.Dir(s.Path()), m); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(s.Path(), nil); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("directory of mode %o: %v", m, err)
+		}
 	}
 }
 
@@ -256,4 +258,14 @@ func TestQuarantine(t *testing.T) {
 			t.Errorf("%v, %v", st.Mode(), err)
 		}
 	}
+}
+
+// private is a directory closed to others.
+func private(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

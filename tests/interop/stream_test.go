@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -137,11 +136,10 @@ func TestRelay(t *testing.T) {
 	// The middle's krep asks the master's KDC; after a first full copy its own would do as well.
 	conf := strings.ReplaceAll(string(readFile(t, middle.KRB5Conf)), strconv.Itoa(middle.KDCPort), strconv.Itoa(r.Master.KDCPort))
 	writeFile(t, middle.KRB5Conf, []byte(conf))
+	relay := fmt.Sprintf("        delta_file = %s\n        slave_list = %s\n        krepd_control = %s\n        spool =", middle.Delta, middle.SlaveList, middle.Dir+"/krepd-control")
+	writeFile(t, middle.KDCConf, []byte(strings.Replace(string(readFile(t, middle.KDCConf)), "        spool =", relay, 1)))
 	startMiddle := func() (krepd, krep *testrealm.Process) {
-		krepd = must(middle.Start(ctx, "krepd", "-r", testrealm.RealmName, "-delta", middle.Delta))(t)
-		krep = must(middle.Start(ctx, "krep", "-r", testrealm.RealmName, "-delta", middle.Delta, "-slaves", middle.SlaveList,
-			"-control", filepath.Join(middle.Dir, "krep-control")))(t)
-		return krepd, krep
+		return must(middle.StartKrepd(ctx))(t), must(middle.StartKrep(ctx))(t)
 	}
 	wMiddle, wLeaf := watch(ctx, t, middle), watch(ctx, t, leaf)
 	krepd, krep := startMiddle()
@@ -164,6 +162,11 @@ func TestRelay(t *testing.T) {
 		case 2:
 			result, err := ours(ctx, r.Master, "kdb5_util", "load", dumpOfMaster(ctx, t, r)) // a new epoch
 			succeeds(t, result, err)
+		}
+	}
+	for program, says := range map[string]string{"krep": "127.0.0.1:", "krepd": "following"} {
+		if out := must(middle.Must(ctx, "", program, "status", "-r", testrealm.RealmName))(t); !strings.Contains(out, says) {
+			t.Errorf("%s status on the relay:\n%s", program, out)
 		}
 	}
 	want := must(r.Master.Dump(ctx, "end.dump"))(t)

@@ -227,7 +227,7 @@ func newSlave(t testing.TB, realm *streamtest.Realm, name string) *slave {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &slave{t: t, name: name, id: slaveID(name), dir: t.TempDir(), realm: realm, addr: ln.Addr().String(), allow: []string{masterID}, held: ln}
+	s := &slave{t: t, name: name, id: slaveID(name), dir: private(t), realm: realm, addr: ln.Addr().String(), allow: []string{masterID}, held: ln}
 	t.Cleanup(func() { _ = ln.Close() })
 	if err := os.Chmod(s.dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -379,3 +379,13 @@ func equal(m *master, slaves ...*slave) {
 }
 
 func asFormat(err error, fe **deltafile.FormatError) bool { return errors.As(err, fe) }
+
+// private is a directory closed to others.
+func private(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
