@@ -36,12 +36,23 @@ func (b *bell) ring() {
 
 // reached says how far a slave's database is.
 type reached struct {
-	state   slave.State
-	epoch   uint64
-	applied uint64
+	state    slave.State
+	epoch    uint64
+	applied  uint64
+	unloaded bool
 }
 
-func reachedOf(p *slave.Progress) reached { return reached{p.State, p.Epoch, p.Applied} }
+func reachedOf(p *slave.Progress) reached {
+	return reached{p.State, p.Epoch, p.Applied, p.Unloaded}
+}
+
+// has tells whether the slave is known to have applied a change. It is not while a full copy is on
+// its way, which may be of that change's epoch and hold it.
+func (s *Sender) has(epoch deltafile.Epoch, serial uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.p.Epoch == uint64(epoch) && s.p.Applied >= serial && !s.p.Unloaded
+}
 
 // Wait returns when as many slaves as are wanted have applied change serial of an epoch, or when
 // ctx ends; the answer says which. What a slave has applied stays known while it is away. The list
@@ -66,12 +77,12 @@ func (t *Set) Wait(ctx context.Context, epoch deltafile.Epoch, serial uint64, wa
 func (t *Set) have(epoch deltafile.Epoch, serial uint64, want quorum.Want) quorum.Answer {
 	var a quorum.Answer
 	for _, r := range t.senders() {
-		st := r.status(deltafile.State{})
 		a.Listed++
-		if st.Epoch == epoch.String() && st.Applied >= serial && st.State != slave.Snapshot.String() {
+		if r.has(epoch, serial) {
 			a.Applied++
 			continue
 		}
+		st := r.status(deltafile.State{})
 		a.Missing = append(a.Missing, quorum.Late{Slave: st.Name, State: st.State, Epoch: st.Epoch,
 			Serial: st.Applied, LastError: st.LastError})
 	}

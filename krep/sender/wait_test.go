@@ -100,3 +100,26 @@ func TestWaitFollowsTheList(t *testing.T) {
 		b.stop()
 	})
 }
+
+// A slave that was to get a full copy and went away before it had loaded it has not applied the
+// change, not even where the copy is of the very beginning of an epoch.
+func TestWaitForALostCopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, func(e *end) {
+			e.hello(deltafile.State{})
+			for m := e.next(); m != nil; m = e.next() {
+				if m.Kind() == wire.KindSnapshotEnd {
+					return // without a word
+				}
+			}
+		}, nil)
+		b.run()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, last, _ := b.feed.View()
+		if a := b.set.Wait(ctx, last.Epoch, last.Serial, quorum.All); a.Enough || last.Serial != 0 || len(b.dialled()) < 2 {
+			t.Errorf("%+v after %d copies", a, len(b.dialled()))
+		}
+		b.stop()
+	})
+}

@@ -57,6 +57,9 @@ type Progress struct {
 	Sent    uint64 // last serial written to the socket
 	Spooled uint64 // last serial durable at the slave, says the slave
 	Applied uint64 // last serial in its database, says the slave
+	// Unloaded: Epoch is that of a full copy which the slave has not said to have loaded. What
+	// its database holds is not known until then; Applied is 0 and says nothing.
+	Unloaded bool
 
 	NeedFull   bool   // the slave needs a full copy, as far as is known, and lets go of the file
 	Forced     bool   // the next stream starts with one, whatever the slave says it has
@@ -92,7 +95,7 @@ func (p *Progress) OnHello(h *wire.Hello, v View) (Plan, string) {
 		return PlanWait, fmt.Sprintf("slave is at %d, ahead of the delta file at %d", h.Point.Serial, v.Last.Serial)
 	}
 	p.State, p.Epoch, p.hold = Streaming, h.Point.Epoch, 0
-	p.NeedFull, p.FullReason, p.letGo = false, "", 0
+	p.NeedFull, p.FullReason, p.letGo, p.Unloaded = false, "", 0, false
 	p.Sent, p.Spooled, p.Applied = h.Point.Serial, h.Point.Serial, min(h.Applied, h.Point.Serial)
 	return PlanStream, ""
 }
@@ -131,7 +134,7 @@ func (p *Progress) force(reason string) { p.NeedFull, p.Forced, p.FullReason = t
 // From here on the slave holds the file after last, since a copy taken later holds at least that.
 func (p *Progress) OnCopyWanted(last wire.Point) {
 	p.State, p.Epoch, p.hold = Snapshot, last.Epoch, last.Serial
-	p.Sent, p.Spooled, p.Applied = 0, 0, 0
+	p.Sent, p.Spooled, p.Applied, p.Unloaded = 0, 0, 0, true
 	p.Copied, p.CopySize = 0, 0
 }
 
@@ -155,7 +158,7 @@ func (p *Progress) OnCopyDone() error {
 	if p.State != Snapshot || p.CopySize == 0 || p.Copied < p.CopySize {
 		return fmt.Errorf("slave has loaded a full copy that it was not sent: %w", ErrForeign)
 	}
-	p.State, p.hold = Streaming, 0
+	p.State, p.hold, p.Unloaded = Streaming, 0, false
 	p.NeedFull, p.Forced, p.FullReason, p.letGo = false, false, "", 0
 	p.Spooled, p.Applied = p.Sent, p.Sent
 	p.OnAlive()
