@@ -10,7 +10,6 @@ import (
 	"krealm/kdc/exchange"
 	"krealm/kdc/fast"
 	"krealm/kdc/ticket"
-	"krealm/kdc/transit"
 )
 
 const statusProcess = "PROCESS_TGS"
@@ -117,10 +116,8 @@ func checkHolder(s *state) *exchange.Refusal {
 	if !ticket.AddressAllowed(p.CAddr, s.req.From) {
 		return process(krbmsg.ErrBadAddr)
 	}
-	if p.Flags&krbmsg.FlagTransitChecked == 0 && p.Transited.Type == transit.TypeDomainX500 {
-		if err := transit.Check(p.Transited.Contents, string(p.CRealm), string(s.ap.Ticket.Realm), s.r.TransitPath); err != nil {
-			return process(krbmsg.ErrIllCrTkt).Because(err)
-		}
+	if code, err := ticket.Transited(p, string(s.ap.Ticket.Realm), s.r.TransitPath); err != nil {
+		return process(code).Because(err)
 	}
 	return nil
 }

@@ -207,6 +207,7 @@ func TestHeader(t *testing.T) {
 			w.part = func(p *krbmsg.EncTicketPart) { p.CAddr = []krbmsg.HostAddress{{Type: 20, Addr: []byte("PC")}} }
 		}, 0, ""},
 		{"10 transited list that was not checked", part(func(p *krbmsg.EncTicketPart) { p.CRealm, p.Transited.Contents = []byte("C.TEST"), []byte("EVIL") }), 43, text},
+		{"10 transited list of a client of the issuer", part(func(p *krbmsg.EncTicketPart) { p.Transited.Contents = []byte("TEST") }), 60, text},
 		{"11 just expired still works", part(func(p *krbmsg.EncTicketPart) { p.EndTime = at - 299 }), 0, ""},
 		{"11 expired", part(func(p *krbmsg.EncTicketPart) { p.EndTime = at - 301 }), 32, text},
 		{"11 not yet valid", part(func(p *krbmsg.EncTicketPart) { p.StartTime = krbmsg.Some[int64](at + 301) }), 33, text},

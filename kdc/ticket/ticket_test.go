@@ -58,6 +58,31 @@ func TestValidity(t *testing.T) {
 	}
 }
 
+// TestTransited is row 10 of section 5.2.
+func TestTransited(t *testing.T) {
+	capaths := func(client, _ string) ([]string, bool) { return []string{"HUB"}, client == "SPOKE" }
+	for _, c := range []struct {
+		name, list, client string
+		flags              uint32
+		code               int32
+	}{
+		{"no list", "", "C.TEST", 0, 0},
+		{"on the way", "TEST", "C.TEST", 0, 0},
+		{"on the way of the configuration", "HUB", "SPOKE", 0, 0},
+		{"off the way", "EVIL", "C.TEST", 0, 43},
+		{"off the way, but checked", "EVIL", "C.TEST", krbmsg.FlagTransitChecked, 0},
+		{"off the way of the configuration", "TEST", "SPOKE", 0, 43},
+		{"no way to be on", "TEST", "B.TEST", 0, 60},
+		{"unreadable", "\\", "C.TEST", 0, 43},
+		{"a list that begins with NUL counts as none", "\x00EVIL", "C.TEST", 0, 0},
+	} {
+		p := krbmsg.EncTicketPart{Flags: c.flags, CRealm: []byte(c.client), Transited: krbmsg.Transited{Type: 1, Contents: []byte(c.list)}}
+		if code, err := ticket.Transited(&p, "B.TEST", capaths); code != c.code || (err != nil) != (code != 0) {
+			t.Errorf("%s: %d, %v, want %d", c.name, code, err, c.code)
+		}
+	}
+}
+
 func TestOnlyOld(t *testing.T) {
 	for _, c := range []struct {
 		etypes []int32
