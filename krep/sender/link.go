@@ -262,7 +262,7 @@ func (l *link) stream(ctx context.Context) error {
 	defer cursor.Close()
 	beat := time.NewTicker(o.Heartbeat)
 	defer beat.Stop()
-	expiry := time.NewTimer(time.Until(l.conn.Expiry()) - ticketMargin)
+	expiry := time.NewTimer(renewAfter(time.Until(l.conn.Expiry())))
 	defer expiry.Stop()
 	if err := l.beat(ctx); err != nil {
 		return err
@@ -312,6 +312,9 @@ func (l *link) stream(ctx context.Context) error {
 		}
 	}
 }
+
+// renewAfter is how long a stream is kept whose ticket is good for so long.
+func renewAfter(left time.Duration) time.Duration { return left - min(ticketMargin, max(left/2, 0)) }
 
 // beforeEpoch tells that the slave has a copy of an epoch that the delta file has not begun yet:
 // whoever writes the file is about to.

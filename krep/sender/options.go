@@ -25,7 +25,7 @@ const (
 	aheadWait        = 2 * time.Second // for the delta file to reach a slave that is ahead
 	silentHeartbeats = 4               // after as many without a word the slave counts as gone
 	batchBytes       = 1 << 20         // taken from the feed at a time
-	ticketMargin     = time.Minute     // before its ticket ends a stream is renewed
+	ticketMargin     = time.Minute     // before its ticket ends a stream is renewed; at half time, if that is later
 	goodbyeTimeout   = time.Second
 	quickStream      = 5 * time.Second // a stream that ends sooner does not count as a success
 )

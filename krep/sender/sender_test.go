@@ -206,6 +206,15 @@ func TestTicketEnds(t *testing.T) {
 	})
 }
 
+func TestRenewAfter(t *testing.T) {
+	for left, want := range map[time.Duration]time.Duration{8 * time.Hour: 8*time.Hour - time.Minute, 2 * time.Minute: time.Minute,
+		12 * time.Second: 6 * time.Second, 0: 0, -time.Second: -time.Second} {
+		if got := renewAfter(left); got != want {
+			t.Errorf("%v left: %v, want %v", left, got, want)
+		}
+	}
+}
+
 // Two masters that push each other out must not do so at full speed.
 func TestQuickGoodbyesAreSpaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -132,7 +132,7 @@ func newKrepd(ctx context.Context, s *settings, log zerolog.Logger) (_ *krepd, e
 	}
 	d.applier = apply.New(d.db, d.spool, log)
 	d.receiver = receiver.New(receiver.Options{Realm: s.Realm.Name, Spool: d.spool, Inspector: d.db,
-		Applier: standing{d.applier, d.db}, Log: log})
+		Applier: standing{d.applier, d.db}, Log: log, Grace: s.Conf.ClockSkew})
 	d.server = &stream.Server{Handle: d.receiver.Handle, Log: log, Acceptor: &stream.Acceptor{
 		Keys:  ownKeys{kt, s.isOwn},
 		Allow: func(client string) bool { return slices.Contains(s.allow, client) },

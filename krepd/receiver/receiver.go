@@ -24,9 +24,6 @@ const (
 	readyTimeout     = 8 * time.Second // for the applier to be done with what it does
 	silentHeartbeats = 4
 	goodbyeTimeout   = time.Second
-	// expiryGrace is how long after the end of its ticket a stream is let live; krep renews
-	// it before.
-	expiryGrace = 5 * time.Minute
 )
 
 // Spool takes changes; *spool.Spool is one.
@@ -72,6 +69,10 @@ type Options struct {
 	Heartbeat time.Duration // 0: DefaultHeartbeat
 	FS        deltafile.FS  // for full copies; for tests, nil: the real one
 	Inspector Inspector     // nil: the content cannot be asked for
+
+	// Grace is how long after the end of its ticket a stream is let live, which its feeder renews
+	// before: as long as a handshake with the ticket would be accepted. 0: stream.DefaultSkew
+	Grace time.Duration
 }
 
 // Receiver takes streams, one at a time.
@@ -90,6 +91,9 @@ func New(o Options) *Receiver {
 	}
 	if o.FS == nil {
 		o.FS = deltafile.OSFS
+	}
+	if o.Grace == 0 {
+		o.Grace = stream.DefaultSkew
 	}
 	return &Receiver{o: o, fatal: make(chan error, 1)}
 }
@@ -314,7 +318,7 @@ func (s *session) heard(last uint64) {
 
 // read takes what the feeder sends, until the stream ends. It never returns nil.
 func (s *session) read(ctx context.Context) error {
-	limit := s.conn.Expiry().Add(expiryGrace)
+	limit := s.conn.Expiry().Add(s.o.Grace)
 	for {
 		m, err := s.receive(silentHeartbeats * s.o.Heartbeat)
 		if err != nil {
