@@ -107,7 +107,11 @@ func encryptedPAData(s *state) *exchange.Refusal {
 
 // issue seals ticket and reply (section 5.5).
 func issue(s *state) *exchange.Refusal {
-	rep := krbmsg.KDCRep{CRealm: s.part.CRealm, CName: s.part.CName, PAData: s.selfReply()}
+	user, err := s.selfReply()
+	if err != nil {
+		return exchange.Refuse(krbmsg.ErrGeneric, "KDC_RETURN_PADATA").Because(err)
+	}
+	rep := krbmsg.KDCRep{CRealm: s.part.CRealm, CName: s.part.CName, PAData: user}
 	rep.Ticket = ticket.Seal(s.issued, s.server.CRealm, &s.part, s.sealKey, s.sealKvno)
 	key, usage := s.session, krbcrypto.UsageTGSRepSession
 	if s.subkey != nil {

@@ -2,6 +2,7 @@ package tgs
 
 import (
 	"bytes"
+	"errors"
 
 	"krealm/dumpfmt"
 	"krealm/internal/krbcrypto"
@@ -56,7 +57,7 @@ func (s *state) readForUser(value []byte) *exchange.Refusal {
 	}
 	// The session key signs, never the subkey.
 	if err := krbcrypto.VerifyAny(s.session, fu.Cksum.Type, krbcrypto.UsageAppChecksum, fu.Covered(), fu.Cksum.Sum); err != nil {
-		return exchange.Refuse(krbmsg.ErrModified, status).Because(err)
+		return exchange.Refuse(modified(err), status).Because(err)
 	}
 	s.self = &impersonation{user: exchange.Principal{Name: fu.Name, Realm: fu.Realm}}
 	return nil
@@ -81,13 +82,22 @@ func (s *state) readX509User(value []byte) *exchange.Refusal {
 		err = krbcrypto.VerifyAny(key, xu.Cksum.Type, krbcrypto.UsageS4UX509Request, krbmsg.Marshal(id), xu.Cksum.Sum)
 	}
 	if err != nil {
-		return exchange.Refuse(krbmsg.ErrModified, status).Because(err)
+		return exchange.Refuse(modified(err), status).Because(err)
 	}
 	if len(id.Name.V.Parts) == 0 && len(id.Cert) == 0 {
 		return exchange.Refuse(krbmsg.ErrCPrincipalUnknown, "INVALID_S4U2SELF_REQUEST").Becausef("neither name nor certificate")
 	}
 	s.self = &impersonation{user: exchange.Principal{Name: id.Name.V, Realm: id.Realm}, x509: &xu}
 	return nil
+}
+
+// modified is the code for a checksum that does not verify: one that never could is another
+// fault.
+func modified(err error) int32 {
+	if errors.Is(err, krbcrypto.ErrLength) || errors.Is(err, krbcrypto.ErrUnsupported) {
+		return krbmsg.ErrGeneric
+	}
+	return krbmsg.ErrModified
 }
 
 // userKey is the key of the checksums in PA-S4U-X509-USER.
@@ -178,32 +188,28 @@ func (s *state) selfForwardable() bool {
 	return s.server.Has(dumpfmt.AttrOKToAuthAsDelegate) || s.server.Attr(attrDelegateTo) == ""
 }
 
-// selfReply is the padata that confirms the user to the service.
-func (s *state) selfReply() []krbmsg.PAData {
+// selfReply is the padata that confirms the user to the service. Its checksum is of the type that
+// came, which had to fit the key.
+func (s *state) selfReply() ([]krbmsg.PAData, error) {
 	if s.self == nil || s.self.x509 == nil {
-		return nil
+		return nil, nil
 	}
-	in := s.self.x509
-	out := krbmsg.S4UX509User{UserID: in.UserID}
-	out.UserID.Cert = nil
-	usage := krbcrypto.UsageS4UX509Request
-	if in.UserID.Options.Set {
-		out.UserID.Options.V &= krbmsg.S4UReplyKeyUsage
-		if out.UserID.Options.V != 0 {
-			usage = krbcrypto.UsageS4UX509Reply
-		}
+	in, usage := s.self.x509, krbcrypto.UsageS4UX509Request
+	out := krbmsg.S4UX509User{UserID: krbmsg.S4UUserID{
+		Nonce: in.UserID.Nonce, Name: krbmsg.Some(s.self.user.Name), Realm: s.self.user.Realm,
+	}}
+	if o := in.UserID.Options.V & krbmsg.S4UReplyKeyUsage; o != 0 {
+		usage, out.UserID.Options = krbcrypto.UsageS4UX509Reply, krbmsg.Some(o)
 	}
-	out.UserID.Name, out.UserID.Realm = krbmsg.Some(s.self.user.Name), s.self.user.Realm
 	key := s.userKey()
+	var err error
 	out.Cksum.Type = in.Cksum.Type
-	if in.Cksum.Type != key.ChecksumType() {
-		// Windows sends HMAC-MD5 whatever the key; answer in the key's own type.
-		out.Cksum.Type = key.ChecksumType()
+	if out.Cksum.Sum, err = key.ChecksumAs(out.Cksum.Type, usage, krbmsg.Marshal(out.UserID)); err != nil {
+		return nil, err
 	}
-	out.Cksum.Sum = key.Checksum(nil, usage, krbmsg.Marshal(out.UserID))
 	if e := key.Enctype(); e == krbcrypto.ETypeRC4 || e == krbcrypto.ETypeDES3 {
 		both := append(append([]byte(nil), in.Cksum.Sum...), out.Cksum.Sum...)
 		s.encPA = append(s.encPA, krbmsg.PAData{Type: krbmsg.PAS4UX509User, Value: both})
 	}
-	return []krbmsg.PAData{{Type: krbmsg.PAS4UX509User, Value: krbmsg.Marshal(&out)}}
+	return []krbmsg.PAData{{Type: krbmsg.PAS4UX509User, Value: krbmsg.Marshal(&out)}}, nil
 }

@@ -125,6 +125,9 @@ func TestS4U2Self(t *testing.T) {
 		{"129 CRC32", fu(func(f *krbmsg.ForUser) { f.Cksum.Type = 1 }), nil, 50, "INVALID_S4U2SELF_CHECKSUM"},
 		{"130 nonce", xu(func(x *krbmsg.S4UX509User) { x.UserID.Nonce++ }), nil, 41, "INVALID_S4U2SELF_CHECKSUM"},
 		{"130 unkeyed", xu(func(x *krbmsg.S4UX509User) { x.Cksum = krbmsg.Checksum{Type: krbcrypto.SumMD5, Sum: []byte{1}} }), nil, 50, "INVALID_S4U2SELF_CHECKSUM"},
+		{"129 of another enctype", fu(func(f *krbmsg.ForUser) { f.Cksum.Type = krbcrypto.SumAES128SHA1 }), nil, 60, "INVALID_S4U2SELF_CHECKSUM"},
+		{"129 cut short", fu(func(f *krbmsg.ForUser) { f.Cksum.Sum = f.Cksum.Sum[:4] }), nil, 60, "INVALID_S4U2SELF_CHECKSUM"},
+		{"130 of another enctype", xu(func(x *krbmsg.S4UX509User) { x.Cksum = krbmsg.Checksum{Type: krbcrypto.SumAES256SHA2, Sum: make24()} }), nil, 60, "INVALID_S4U2SELF_CHECKSUM"},
 		{"130 wrong", xu(func(x *krbmsg.S4UX509User) { x.Cksum = krbmsg.Checksum{Type: 16, Sum: make12()} }), nil, 41, "INVALID_S4U2SELF_CHECKSUM"},
 		{"130 nobody", xu(func(x *krbmsg.S4UX509User) { x.UserID.Name.Set = false }), nil, 6, "INVALID_S4U2SELF_REQUEST"},
 		{"unknown user", both("nosuch"), nil, 6, "UNKNOWN_S4U2SELF_PRINCIPAL"},
@@ -154,6 +157,49 @@ func TestS4U2Self(t *testing.T) {
 }
 
 func make12() []byte { return make([]byte, 12) }
+func make24() []byte { return make([]byte, 24) }
+
+// TestS4U2SelfReply is section 5.9: what confirms the user, in the type and with the usage that
+// the request had.
+func TestS4U2SelfReply(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		options krbmsg.Opt[uint32]
+		want    krbmsg.Opt[uint32]
+		usage   uint32
+	}{
+		{"asked for", krbmsg.Some[uint32](krbmsg.S4UReplyKeyUsage), krbmsg.Some[uint32](krbmsg.S4UReplyKeyUsage), krbcrypto.UsageS4UX509Reply},
+		{"with others", krbmsg.Some[uint32](0xffffffff), krbmsg.Some[uint32](krbmsg.S4UReplyKeyUsage), krbcrypto.UsageS4UX509Reply},
+		{"others only", krbmsg.Some[uint32](0x40000000), krbmsg.Opt[uint32]{}, krbcrypto.UsageS4UX509Request},
+		{"none", krbmsg.Opt[uint32]{}, krbmsg.Opt[uint32]{}, krbcrypto.UsageS4UX509Request},
+	} {
+		for _, sumType := range []int32{krbcrypto.SumAES256SHA1, krbcrypto.SumHMACMD5} {
+			w := impersonator(t)
+			creds := w.forge()
+			pa := x509User(creds, "a256", func(x *krbmsg.S4UX509User) {
+				x.UserID.Options = c.options
+				sum, err := creds.Session.ChecksumAs(sumType, krbcrypto.UsageS4UX509Request, krbmsg.Marshal(x.UserID))
+				if err != nil {
+					t.Fatal(err)
+				}
+				x.Cksum = krbmsg.Checksum{Type: sumType, Sum: sum}
+			})
+			out := w.answer(creds.TGSReq(w.body, kdctest.Shown{PAData: []krbmsg.PAData{pa}}))
+			rep := kdctest.Open(t, out, creds.Session, krbcrypto.UsageTGSRepSession)
+			value, ok := krbmsg.FindPA(rep.Rep.PAData, krbmsg.PAS4UX509User)
+			var got krbmsg.S4UX509User
+			if !ok || got.Parse(value) != nil {
+				t.Fatalf("%s: padata %v", c.name, rep.Rep.PAData)
+			}
+			if got.UserID.Options != c.want || got.UserID.Nonce != 4712 || !got.UserID.Name.V.Is("a256") || got.Cksum.Type != sumType {
+				t.Errorf("%s: %+v", c.name, got)
+			}
+			if err := krbcrypto.VerifyAny(creds.Session, sumType, c.usage, got.RawUser, got.Cksum.Sum); err != nil {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		}
+	}
+}
 
 // impersonator is a world in which service/impersonator asks for a ticket to itself.
 func impersonator(t *testing.T) *world {
