@@ -46,10 +46,7 @@ func (r *servedRealm) addresses(udp, tcp []string) (allUDP, allTCP []string, err
 func (r *servedRealm) proxy(h *serve.HTTPS) error {
 	p := r.all.Profile()
 	value := func(name string) string {
-		if v, ok := p.String("realms", r.conf.Name, name); ok {
-			return v
-		}
-		v, _ := p.String("kdcdefaults", name)
+		v, _ := p.String(r.path(name)...)
 		return v
 	}
 	words, err := listenAt(value("kkdcp_listen"), "443")
@@ -76,14 +73,8 @@ func (r *servedRealm) proxy(h *serve.HTTPS) error {
 	return nil
 }
 
-// source is where a relation that a realm's section or [kdcdefaults] may have stands.
-func (r *servedRealm) source(name string) string {
-	p := r.all.Profile()
-	if p.Has("realms", r.conf.Name, name) {
-		return p.Source("realms", r.conf.Name, name)
-	}
-	return p.Source("kdcdefaults", name)
-}
+// source is the place of the relation at path.
+func (r *servedRealm) source(name string) string { return r.all.Profile().Source(r.path(name)...) }
 
 // placed adds to the error of an address that cannot be bound where the address comes from.
 func (s *server) placed(err error) error {

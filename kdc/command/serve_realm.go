@@ -57,6 +57,7 @@ func openServed(ctx context.Context, opts *realmOptions, s *server) (*servedReal
 	}
 	r := &servedRealm{opts: opts, conf: conf, all: all, server: s}
 	r.open = opts.opener(s.con, r.warn, conf)
+	r.tellIgnored()
 	cur, err := r.openDatabase(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot initialize realm %s: %w", conf.Name, err)
@@ -267,9 +268,11 @@ func (r *servedRealm) settings() (realm.Settings, error) {
 		NoHostReferral:   r.conf.NoHostReferral,
 	}
 	r.spake(&s)
-	var err, err2 error
-	s.AllowRC4, err = p.Bool(false, "libdefaults", "allow_rc4")
-	s.AllowDES3, err2 = p.Bool(false, "libdefaults", "allow_des3")
+	var errs [4]error
+	s.AllowRC4, errs[0] = p.Bool(false, "libdefaults", "allow_rc4")
+	s.AllowDES3, errs[1] = p.Bool(false, "libdefaults", "allow_des3")
+	s.VagueErrors, errs[2] = p.Bool(false, r.path("vague_errors")...)
+	s.ASTag, errs[3] = r.replyTag()
 	s.RealmOf = func(host string) string {
 		for _, name := range hostSuffixes(host) {
 			if v, ok := p.String("domain_realm", name); ok {
@@ -282,7 +285,29 @@ func (r *servedRealm) settings() (realm.Settings, error) {
 		list := p.Strings("capaths", client, server)
 		return slices.DeleteFunc(slices.Clone(list), func(v string) bool { return v == "." }), len(list) > 0
 	}
-	return s, errors.Join(err, err2)
+	return s, errors.Join(errs[:]...)
+}
+
+// path is where a relation that a realm's section or [kdcdefaults] may have stands.
+func (r *servedRealm) path(name string) []string {
+	if own := []string{"realms", r.conf.Name, name}; r.all.Profile().Has(own...) {
+		return own
+	}
+	return []string{"kdcdefaults", name}
+}
+
+// replyTag reports whether AS replies are to be marked as such: as_reply_tag is 25, which RFC 4120
+// wants, or 26, which MIT's KDC sends.
+func (r *servedRealm) replyTag() (bool, error) {
+	path := r.path("as_reply_tag")
+	switch tag, _ := r.all.Profile().String(path...); tag {
+	case "", "26":
+		return false, nil
+	case "25":
+		return true, nil
+	default:
+		return false, fmt.Errorf("%s: as_reply_tag = %q: neither 25 nor 26", r.all.Profile().Source(path...), tag)
+	}
 }
 
 // spake takes the relations of SPAKE pre-authentication. It is off unless groups are named; as
@@ -297,6 +322,10 @@ func (r *servedRealm) spake(s *realm.Settings) {
 	var unknown []string
 	if s.SPAKEGroups, unknown = spake.ParseGroups(list); len(unknown) > 0 {
 		complain("spake_preauth_groups: unknown %q", unknown)
+	}
+	if _, off := r.switchedOff("spake"); off {
+		s.SPAKEGroups = nil
+		return
 	}
 	s.SPAKEIndicators = p.Strings("realms", r.conf.Name, "spake_preauth_indicator")
 	name, ok := p.String("kdcdefaults", "spake_preauth_kdc_challenge")

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Processes that want to write queue at the gate, an empty file beside the database that is locked
+// Processes that want to write queue at the gate, a file of no content beside the database that is locked
 // with flock. SQLite alone has no queue: whoever finds the database locked sleeps and looks again,
 // longer each time, and beside a process that commits one transaction after the other it may be
 // unlucky for long. Here only the one at the gate looks, and often, and lets the next one to the
@@ -71,12 +71,11 @@ func (g *gate) enter(ctx context.Context) (leave func()) {
 	return nil
 }
 
-// announce makes an event in the directory, for the views of other processes: the commit itself
-// makes none behind its fsync.
+// announce writes to the file, which wakes those who watch it or its directory: the views of other
+// processes. The commit itself makes no event behind its fsync. What is written means nothing.
 func (g *gate) announce() {
 	if g.f != nil {
-		now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}} // this, and nothing else, needs no ownership
-		_ = unix.UtimesNanoAt(unix.AT_FDCWD, g.path, now, 0)
+		_, _ = g.f.WriteAt([]byte{'\n'}, 0)
 	}
 }
 

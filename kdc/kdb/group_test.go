@@ -352,7 +352,7 @@ func TestGateIsNoLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, db, princ("a", 5))
-	if fi, err := os.Stat(db.path + gateSuffix); err != nil || fi.Mode().Perm() != 0o600 || fi.Size() != 0 {
+	if fi, err := os.Stat(db.path + gateSuffix); err != nil || fi.Mode().Perm() != 0o600 || fi.Size() > 1 {
 		t.Error(fi, err)
 	}
 	if err := os.Remove(db.path + gateSuffix); err != nil {

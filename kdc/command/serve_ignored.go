@@ -1,0 +1,82 @@
+package command
+
+import (
+	"fmt"
+	"slices"
+
+	"krealm/kdc/serve"
+)
+
+// What MIT's krb5kdc obeys and this one does not is named in the log at the start, with file and line, where an
+// administrator would count on it: modules above all, which may be what keeps somebody out. What changes
+// nothing for anybody, such as mapsize, is passed over.
+
+// pluginWords are the interfaces of [plugins] that a KDC has. All others are of clients and
+// applications, and of kadmin.local.
+var pluginWords = []string{"kdcpreauth", "kdcpolicy", "kdcauthdata", "certauth", "audit"}
+
+// pkinitWords are the relations of PKINIT that a realm or [kdcdefaults] may have.
+var pkinitWords = []string{"pkinit_identity", "pkinit_anchors", "pkinit_pool", "pkinit_revoke",
+	"pkinit_require_crl_checking", "pkinit_allow_upn", "pkinit_eku_checking", "pkinit_dh_min_bits", "pkinit_indicator",
+	"pkinit_require_freshness"}
+
+// ignored lists what is configured without effect, one line each.
+func (r *servedRealm) ignored() []string {
+	p := r.all.Profile()
+	var out []string
+	say := func(path []string, format string, args ...any) {
+		out = append(out, fmt.Sprintf("%s: ", p.Source(path...))+fmt.Sprintf(format, args...))
+	}
+	for _, word := range pluginWords {
+		path := []string{"plugins", word, "module"}
+		for _, value := range p.Strings(path...) {
+			say(path, "[plugins] %s: module = %q is not loaded: this KDC takes no modules", word, value)
+		}
+	}
+	for _, mechanism := range []string{"encrypted_timestamp", "encrypted_challenge"} {
+		if path, off := r.switchedOff(mechanism); off {
+			say(path, "[plugins] kdcpreauth: %s cannot be switched off", mechanism)
+		}
+	}
+	for _, word := range pkinitWords {
+		if path := r.path(word); p.Has(path...) {
+			say(path, "%s has no effect: PKINIT is not supported", word)
+			break // one is enough
+		}
+	}
+	for _, kind := range p.Names("otp") {
+		say([]string{"otp", kind}, "[otp] %s has no effect: one-time passwords are not supported", kind)
+	}
+	module, ok := p.String("realms", r.conf.Name, "database_module")
+	if !ok {
+		module = r.conf.Name
+	}
+	path := []string{"dbmodules", module, "db_library"}
+	if lib, ok := p.String(path...); ok && !slices.Contains([]string{"db2", "klmdb"}, lib) {
+		say(path, "db_library = %q has no effect: the realm is served from %s", lib, r.conf.Database)
+	}
+	if path := []string{"libdefaults", "allow_weak_crypto"}; p.Has(path...) {
+		if weak, err := p.Bool(false, path...); err == nil && weak {
+			say(path, "allow_weak_crypto has no effect: weak encryption types are never used")
+		}
+	}
+	return out
+}
+
+// switchedOff reports whether [plugins] kdcpreauth leaves a mechanism out, and by which relation.
+func (r *servedRealm) switchedOff(mechanism string) (path []string, off bool) {
+	p := r.all.Profile()
+	only, not := []string{"plugins", "kdcpreauth", "enable_only"}, []string{"plugins", "kdcpreauth", "disable"}
+	if slices.Contains(p.Strings(not...), mechanism) {
+		return not, true
+	}
+	list := p.Strings(only...)
+	return only, len(list) > 0 && !slices.Contains(list, mechanism)
+}
+
+// tellIgnored logs them.
+func (r *servedRealm) tellIgnored() {
+	for _, line := range r.ignored() {
+		r.server.log.Line(serve.LevelWarning, line)
+	}
+}
