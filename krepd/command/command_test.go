@@ -108,7 +108,7 @@ func TestDefaults(t *testing.T) {
 // TestControlOfARelay: krep's control socket is not krepd's where krepd has one of its own.
 func TestControlOfARelay(t *testing.T) {
 	for relations, want := range map[string]string{
-		"  control = DIR/a\n":                        "control = DIR/a #",
+		"  control = DIR/a\n":                          "control = DIR/a #",
 		"  control = DIR/a\n  krepd_control = DIR/b\n": "krepd_control = DIR/b #",
 		"": "krepd_control = - # default",
 	} {

@@ -25,12 +25,15 @@ const (
 	connectGood  = 5 * time.Second // a stream that lasted as long was no failure
 )
 
-// connector opens streams to a master that cannot open them to us, one at a time, for ever.
+// connector opens streams to masters that cannot open them to us, one at a time, for ever. It stays
+// with a master that it has reached; one that it does not reach is followed by the next.
 type connector struct {
-	master slavelist.Slave // address and principal, in the form of the slave list
-	client *krb.Client
-	handle func(context.Context, *stream.Conn)
-	log    zerolog.Logger
+	masters []slavelist.Slave // address and principal, in the form of the slave list
+	client  *krb.Client
+	handle  func(context.Context, *stream.Conn)
+	log     zerolog.Logger
+
+	serve func(context.Context, slavelist.Slave) error // once, but in tests
 }
 
 // parseMasters reads addresses of masters: "host[:port] [principal]".
@@ -49,8 +52,8 @@ func parseMasters(values []string, realm string) ([]slavelist.Slave, error) {
 	return out, nil
 }
 
-// newConnectors makes one connector for each master that is to be dialled.
-func (d *krepd) newConnectors(kt *krb.Keytab) error {
+// newConnector makes the connector, if masters are to be dialled.
+func (d *krepd) newConnector(kt *krb.Keytab) error {
 	if len(d.s.connect) == 0 {
 		return nil
 	}
@@ -63,27 +66,35 @@ func (d *krepd) newConnectors(kt *krb.Keytab) error {
 		return err
 	}
 	client := &krb.Client{Principal: own, Keytab: kt, KDCs: d.s.Conf.KDCs, Skew: d.s.Conf.ClockSkew}
-	for _, m := range d.s.connect {
-		d.connectors = append(d.connectors, &connector{master: m, client: client, handle: d.receiver.Handle,
-			log: d.log.With().Str("master", m.Name()).Logger()})
-	}
+	d.connector = &connector{masters: d.s.connect, client: client, handle: d.receiver.Handle, log: d.log}
+	d.connector.serve = d.connector.once
 	return nil
 }
 
 // run dials until ctx ends.
 func (c *connector) run(ctx context.Context) {
-	wait, told := connectFirst, ""
+	wait, at, failed := connectFirst, 0, 0
+	told := make([]string, len(c.masters)) // what was logged last of each
 	for {
 		start := time.Now()
-		err := c.once(ctx)
+		err := c.serve(ctx, c.masters[at])
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil && time.Since(start) >= connectGood {
-			wait, told = connectFirst, ""
-		} else if err != nil && err.Error() != told {
-			told = err.Error()
-			c.log.Warn().Err(err).Msg("master not reached, trying again")
+		if err != nil {
+			if err.Error() != told[at] {
+				told[at] = err.Error()
+				c.log.Warn().Err(err).Str("master", c.masters[at].Name()).Msg("master not reached, trying again")
+			}
+			at = (at + 1) % len(c.masters)
+			if failed++; failed%len(c.masters) != 0 {
+				continue // the next one may be there
+			}
+		} else {
+			failed, told[at] = 0, ""
+			if time.Since(start) >= connectGood {
+				wait = connectFirst
+			}
 		}
 		t := time.NewTimer(wait - time.Duration(rand.Int64N(int64(wait/2))))
 		select {
@@ -97,15 +108,15 @@ func (c *connector) run(ctx context.Context) {
 }
 
 // once opens one stream and serves it; nil after a stream, however it ended.
-func (c *connector) once(ctx context.Context) error {
-	t, err := c.client.Ticket(ctx, c.master.Principal)
+func (c *connector) once(ctx context.Context, master slavelist.Slave) error {
+	t, err := c.client.Ticket(ctx, master.Principal)
 	if err != nil {
 		return err
 	}
 	dial, cancel := context.WithTimeout(ctx, connectDial)
 	defer cancel()
 	var d net.Dialer
-	nc, err := d.DialContext(dial, "tcp", c.master.Addr())
+	nc, err := d.DialContext(dial, "tcp", master.Addr())
 	if err != nil {
 		return err
 	}
@@ -115,7 +126,7 @@ func (c *connector) once(ctx context.Context) error {
 	})
 	if err != nil {
 		if errors.Is(err, stream.ErrRefused) {
-			c.client.Forget(c.master.Principal)
+			c.client.Forget(master.Principal)
 		}
 		return err
 	}

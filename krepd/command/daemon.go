@@ -78,7 +78,7 @@ type krepd struct {
 	server   *stream.Server
 	started  time.Time
 
-	connectors []*connector
+	connector *connector // nil: masters dial us
 }
 
 // openKeytab opens the keytab and checks that it holds a principal of krepd's.
@@ -138,7 +138,7 @@ func newKrepd(ctx context.Context, s *settings, log zerolog.Logger) (_ *krepd, e
 		Allow: func(client string) bool { return slices.Contains(s.allow, client) },
 		Skew:  s.Conf.ClockSkew,
 	}}
-	return d, d.newConnectors(kt)
+	return d, d.newConnector(kt)
 }
 
 // openDatabase opens the slave's database, or makes an empty one that waits for a full copy.
@@ -215,8 +215,8 @@ func (d *krepd) run(ctx context.Context, stderr io.Writer) error {
 	for _, ln := range listeners {
 		g.Go(func() error { return d.server.Serve(ctx, ln) })
 	}
-	for _, c := range d.connectors {
-		g.Go(func() error { c.run(ctx); return nil })
+	if d.connector != nil {
+		g.Go(func() error { d.connector.run(ctx); return nil })
 	}
 	g.Go(func() error {
 		select {

@@ -93,8 +93,8 @@ func TestSlaveThatConnects(t *testing.T) {
 		return must(r.Master.Start(ctx, "krep", "-r", testrealm.RealmName, "-listen", "127.0.0.1:"+strconv.Itoa(port)))(t)
 	}
 	startKrepd := func() *testrealm.Process {
-		return must(slave.Start(ctx, "krepd", "-r", testrealm.RealmName, "-connect",
-			fmt.Sprintf("127.0.0.1:%d %s", port, r.Master.Principal())))(t)
+		return must(slave.Start(ctx, "krepd", "-r", testrealm.RealmName, "-connect", fmt.Sprintf("127.0.0.1:%d %s", freePort(t), r.Master.Principal()),
+			"-connect", fmt.Sprintf("127.0.0.1:%d %s", port, r.Master.Principal())))(t)
 	}
 	w := watch(ctx, t, slave)
 	krep, krepd := startKrep(), startKrepd()
