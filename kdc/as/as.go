@@ -94,7 +94,7 @@ func Answer(r *realm.Realm, req *exchange.Request, q *krbmsg.KDCReq) exchange.Ou
 // noteRequest tells the log what is asked; it is called again when armor is opened.
 func (s *state) noteRequest() {
 	ev := &s.out.Event
-	ev.Etypes = s.body.Etypes
+	ev.Etypes, ev.Client, ev.Server = s.body.Etypes, "", ""
 	if s.body.CName.Set {
 		s.cname = exchange.Principal{Name: s.body.CName.V, Realm: s.body.Realm}
 		ev.Client = s.cname.String()

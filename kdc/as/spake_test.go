@@ -229,6 +229,7 @@ func TestSPAKEMessages(t *testing.T) {
 		return krbmsg.PAData{Type: krbmsg.PASPAKE, Value: krbmsg.Marshal(&m)}
 	}
 	plain := krbmsg.PAData{Type: krbmsg.PAFXCookie, Value: []byte("MIT")}
+	keyless := func(_ *world, b *krbmsg.KDCReqBody) { b.CName = krbmsg.Some(client("nokey").Name) }
 	for _, c := range []struct {
 		name    string
 		prepare func(w *world, body *krbmsg.KDCReqBody)
@@ -248,7 +249,10 @@ func TestSPAKEMessages(t *testing.T) {
 		{"a response to nothing", nil, []krbmsg.PAData{of(krbmsg.SPAKE{Response: &krbmsg.SPAKEResponse{}})}, 24, []int32{136, 19, 151, 2, 133}},
 		{"empty", nil, []krbmsg.PAData{raw()}, 24, []int32{136, 19, 151, 2, 133}},
 		{"garbage", nil, []krbmsg.PAData{raw(0xa0, 3, 1)}, 24, []int32{136, 19, 151, 2, 133}},
-		{"no common enctype", func(_ *world, b *krbmsg.KDCReqBody) { b.Etypes = []int32{20} }, []krbmsg.PAData{supportOf(1)}, 14, nil},
+		{"no key", keyless, []krbmsg.PAData{supportOf(1)}, 14, nil},
+		{"no key, no common group", keyless, []krbmsg.PAData{supportOf(9)}, 24, []int32{136, 133}},
+		{"no key, a response to nothing", keyless,
+			[]krbmsg.PAData{of(krbmsg.SPAKE{Response: &krbmsg.SPAKEResponse{}})}, 24, []int32{136, 133}},
 		{"only the first of several", nil, []krbmsg.PAData{supportOf(9), supportOf(1)}, 24, []int32{136, 19, 151, 2, 133}},
 		{"hardware only", func(w *world, _ *krbmsg.KDCReqBody) { w.attr("pre", dumpfmt.AttrRequiresHWAuth) }, nil, 25, []int32{136, 19, 133}},
 		{"off", func(w *world, _ *krbmsg.KDCReqBody) { w.r.SPAKEGroups = nil }, []krbmsg.PAData{supportOf(1)}, 25, []int32{136, 19, 2, 133}},
@@ -261,7 +265,7 @@ func TestSPAKEMessages(t *testing.T) {
 			}
 			out := answer(t, w.r, kdctest.ASReq(body, c.padata...), at)
 			code, text := kdctest.Code(t, out)
-			if code != c.code {
+			if code != c.code || code == 14 && text != "PREAUTH_FAILED" {
 				t.Fatalf("%d %s (%v), want %d", code, text, out.Event.Err, c.code)
 			}
 			if c.hints != nil {

@@ -38,9 +38,6 @@ func verifySPAKE(c *Context, value []byte) (*Result, *exchange.Refusal) {
 	if err := m.Parse(value); err != nil {
 		return nil, failed(err)
 	}
-	if c.Key == nil {
-		return nil, exchange.Refuse(krbmsg.ErrEtypeNoSupp, statusFailed).Becausef("no key of the client for SPAKE")
-	}
 	switch {
 	case m.Support != nil:
 		return nil, spakeSupport(c, m.Support, value)
@@ -57,6 +54,9 @@ func spakeSupport(c *Context, groups []int32, message []byte) *exchange.Refusal 
 	if i < 0 {
 		return failed(errors.New("no SPAKE group in common"))
 	}
+	if c.Key == nil {
+		return noKey()
+	}
 	challenge, cookie, err := spakeChallenge(c, spake.Group(groups[i]), message)
 	if err != nil {
 		return failed(err)
@@ -68,6 +68,10 @@ func spakeSupport(c *Context, groups []int32, message []byte) *exchange.Refusal 
 	}
 	r.PAData = append(r.PAData, cookie)
 	return r
+}
+
+func noKey() *exchange.Refusal {
+	return exchange.Refuse(krbmsg.ErrEtypeNoSupp, statusFailed).Becausef("no key of the client for SPAKE")
 }
 
 // spakeChallenge makes a challenge, and the cookie with what the KDC must know when the response
@@ -105,6 +109,9 @@ func spakeResponse(c *Context, m *krbmsg.SPAKEResponse) (*Result, *exchange.Refu
 	state, err := spake.ParseState(value)
 	if err != nil {
 		return nil, failed(err)
+	}
+	if c.Key == nil {
+		return nil, noKey()
 	}
 	key, err := c.Key.Open()
 	if err != nil {

@@ -36,6 +36,7 @@ type Context struct {
 type Result struct {
 	PreAuth    bool
 	HWAuth     bool
+	Wrong      bool            // an element was wrong: a guess at the key, if the whole is refused
 	Indicators []string        // authentication indicators the mechanism asserts
 	Reply      []krbmsg.PAData // to be added to the reply
 	ReplyKey   *krbcrypto.Key  // replaces the client's key for the reply, if not nil
@@ -56,8 +57,9 @@ var mechanisms = map[int32]mechanism{
 }
 
 // Verify tries the padata of a request in order. Success of any element makes the whole
-// succeed; only if all failed is the first failure reported. A request without any known
-// padata is neither: the Result is empty. notes are lines for the log.
+// succeed. If all failed, the first failure with data for the client is reported, that of SPAKE's
+// challenge for instance, and if there is none the last, as in MIT krb5. A request without any
+// known padata is neither: the Result is empty. notes are lines for the log.
 func Verify(c *Context, padata []krbmsg.PAData) (res Result, notes []string, refusal *exchange.Refusal) {
 	tried := 0
 	var seen []int32
@@ -74,7 +76,8 @@ func Verify(c *Context, padata []krbmsg.PAData) (res Result, notes []string, ref
 		if fail != nil {
 			fail = filter(fail)
 			notes = append(notes, fmt.Sprintf("preauth (%s) verify failure: %s", m.name, krbmsg.ErrorText(fail.Code)))
-			if refusal == nil {
+			res.Wrong = res.Wrong || fail.Code == krbmsg.ErrPreauthFailed || fail.Code == krbmsg.ErrBadIntegrity
+			if refusal == nil || refusal.PAData == nil {
 				refusal = fail
 			}
 			continue
@@ -82,7 +85,9 @@ func Verify(c *Context, padata []krbmsg.PAData) (res Result, notes []string, ref
 		res.PreAuth = res.PreAuth || got.PreAuth
 		res.HWAuth = res.HWAuth || got.HWAuth
 		res.Indicators = append(res.Indicators, got.Indicators...)
-		res.Reply = append(res.Reply, got.Reply...)
+		for _, r := range got.Reply { // the last of a mechanism replaces others
+			res.Reply = append(slices.DeleteFunc(res.Reply, func(p krbmsg.PAData) bool { return p.Type == r.Type }), r)
+		}
 		if got.ReplyKey != nil {
 			res.ReplyKey = got.ReplyKey
 		}

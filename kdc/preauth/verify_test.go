@@ -78,13 +78,16 @@ func TestVerify(t *testing.T) {
 		{"one of two is enough", false, func(_ *Context, k *krbcrypto.Key) list {
 			return list{kdctest.Timestamp(wrongKey(t, k), at), kdctest.Timestamp(k, at)}
 		}, 0, true, 1},
-		{"the first failure counts", false, func(_ *Context, k *krbcrypto.Key) list {
-			return list{kdctest.Timestamp(k, at-999), kdctest.Timestamp(wrongKey(t, k), at)}
+		{"without e-data the last failure counts", false, func(_ *Context, k *krbcrypto.Key) list {
+			return list{kdctest.Timestamp(wrongKey(t, k), at), kdctest.Timestamp(k, at-999)}
 		}, 37, false, 2},
 		{"at most 16 are tried", false, func(_ *Context, k *krbcrypto.Key) list {
 			return append(slices.Repeat(list{pa(2, 1)}, 16), kdctest.Timestamp(k, at))
 		}, 24, false, 16},
 		{"challenge", true, func(c *Context, k *krbcrypto.Key) list { return list{kdctest.Challenge(t, c.Armor, k, at)} }, 0, true, 0},
+		{"two challenges, one answer", true, func(c *Context, k *krbcrypto.Key) list {
+			return list{kdctest.Challenge(t, c.Armor, k, at), kdctest.Challenge(t, c.Armor, k, at)}
+		}, 0, true, 0},
 		{"challenge, wrong key", true, func(c *Context, k *krbcrypto.Key) list {
 			return list{kdctest.Challenge(t, c.Armor, wrongKey(t, k), at)}
 		}, 24, false, 1},

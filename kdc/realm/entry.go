@@ -48,8 +48,11 @@ func (r *Realm) newEntry(p *dumpfmt.Principal, ref uint64) *Entry {
 		name = dumpfmt.Name{Realm: r.Name, Components: []string{p.Name}}
 	}
 	e.CName = krbmsg.NewName(krbmsg.NTPrincipal, name.Components...)
-	if IsTGSName(e.CName) {
-		e.CName.Type = krbmsg.NTSrvInst // as MIT krb5 types them
+	switch { // as MIT krb5 types them
+	case IsTGSName(e.CName):
+		e.CName.Type = krbmsg.NTSrvInst
+	case len(e.CName.Parts) > 1 && string(e.CName.Parts[0]) == "WELLKNOWN":
+		e.CName.Type = krbmsg.NTWellKnown
 	}
 	e.CRealm = []byte(name.Realm)
 	e.attrs, _ = p.Strings() // damaged attributes count as none

@@ -189,8 +189,9 @@ func TestKindsOfTGS(t *testing.T) {
 	if !home.IsLocalTGS() || home.IsCrossTGS() || !out.IsCrossTGS() || !in.IsCrossTGS() || named(t, r, "user@A.TEST").IsTGS() {
 		t.Error("TGS principals are told apart wrongly")
 	}
-	if home.CName.Type != krbmsg.NTSrvInst {
-		t.Errorf("name type %d", home.CName.Type)
+	anonymous := named(t, r, "WELLKNOWN/ANONYMOUS@A.TEST")
+	if home.CName.Type != krbmsg.NTSrvInst || anonymous.CName.Type != krbmsg.NTWellKnown || named(t, r, "host/svc.a.test@A.TEST").CName.Type != krbmsg.NTPrincipal {
+		t.Errorf("name types %d, %d", home.CName.Type, anonymous.CName.Type)
 	}
 }
 

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"krealm/dumpfmt"
 	"krealm/internal/krbcrypto"
@@ -33,10 +36,72 @@ type twins struct {
 	keys     []kdcfixture.LongTermKey
 	now      int64
 	nonce    int64
+	logs     [2]*os.File // ours, MIT's, read up to the last question
 }
 
-// twinConf takes database name, stash file and port.
-const twinConf = `[realms]
+// logged is what a KDC has logged of exchanges since it was asked last: the lines behind their
+// headers, without the time of authentication. A line is written before the answer is sent.
+func (x *twins) logged(i int) (lines []string) {
+	x.t.Helper()
+	b := must(io.ReadAll(x.logs[i]))(x.t)
+	for line := range strings.Lines(string(b)) {
+		_, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "): ")
+		if exchangeLine.MatchString(text) {
+			lines = append(lines, authTime.ReplaceAllString(text, "authtime T"))
+		}
+	}
+	return lines
+}
+
+var (
+	exchangeLine = regexp.MustCompile(`^(AS_REQ|TGS_REQ|preauth|\.\.\.) `)
+	authTime     = regexp.MustCompile(`authtime [1-9][0-9]*`)
+	// Where MIT has a text of its own and not that of the code's table, ours may say it otherwise.
+	ownText = regexp.MustCompile(`(verify failure: |, )[^,]*$`)
+	// MIT knows no names yet when it refuses these; ours does.
+	early = regexp.MustCompile(`(FIND_FAST|VALIDATE_MESSAGE_TYPE|NULL_[A-Z]*): .*`)
+)
+
+// sameLog compares logs line by line.
+func sameLog(our, mit []string) bool {
+	if len(mit) > 100 { // more padata than we verify (4.3)
+		return true
+	}
+	if len(our) != len(mit) {
+		return false
+	}
+	for i, m := range mit {
+		o := our[i]
+		if early.MatchString(m) {
+			o, m = early.ReplaceAllString(o, "$1"), early.ReplaceAllString(m, "$1")
+		}
+		if text := ownText.FindStringSubmatch(m); text != nil && !tableText[strings.TrimPrefix(text[0], text[1])] {
+			o, m = ownText.ReplaceAllString(o, "$1"), ownText.ReplaceAllString(m, "$1")
+		}
+		// Lists of hundreds of enctypes are cut; the names of those of CMS (9 to 15) are not worth a table; we
+		// write no octets that are not UTF-8.
+		if o != m && len(m) < 1000 && !strings.Contains(m, "-EnvOID(") && utf8.ValidString(m) {
+			return false
+		}
+	}
+	return true
+}
+
+// tableText are the texts of the error codes.
+var tableText = func() map[string]bool {
+	set := map[string]bool{}
+	for code := range int32(128) {
+		set[krbmsg.ErrorText(code)] = true
+	}
+	return set
+}()
+
+// twinConf takes database name, stash file, port and log file.
+const twinConf = `[kdcdefaults]
+    log_format = mit
+[logging]
+    kdc = FILE:%[4]s
+[realms]
     A.TEST = {
         database_name = %[1]s
         key_stash_file = %[2]s
@@ -77,12 +142,14 @@ func newTwins(t *testing.T, more []entry) *twins {
 	x.r = realm.New(kdctest.Settings("A.TEST"), db, kdctest.PublishedKeys(t))
 	mit := must(r.AddHost("mit"))(t)
 	for i, h := range []*testrealm.Host{r.Master, mit} {
-		writeFile(t, h.KDCConf, fmt.Appendf(nil, twinConf, h.Database, h.Stash, h.KDCPort))
+		writeFile(t, h.KDCConf, fmt.Appendf(nil, twinConf, h.Database, h.Stash, h.KDCPort, dumpFile(h, "kdc.log")))
 		writeFile(t, h.KRB5Conf, []byte(twinKRB5))
 		s := &site{Host: h, realm: "A.TEST", stock: i == 1}
 		s.tool(ctx, t, "kdb5_util", "load", dump)
 		s.tool(ctx, t, "kdb5_util", "-P", "mastermaster", "stash", "-f", h.Stash)
 		s.start(ctx, t)
+		x.logs[i] = must(os.Open(dumpFile(h, "kdc.log")))(t)
+		t.Cleanup(func() { _ = x.logs[i].Close() })
 	}
 	x.our, x.mit = fmt.Sprintf("127.0.0.1:%d", r.Master.KDCPort), fmt.Sprintf("127.0.0.1:%d", mit.KDCPort)
 	return x
@@ -190,6 +257,7 @@ type question struct {
 	reply func(etype int32) *krbcrypto.Key // nil: a long-term key of the client
 	usage uint32
 	armor *krbcrypto.Key // under FAST
+	seal  *krbcrypto.Key // of a ticket without a key version; nil: a long-term key
 	body  krbmsg.KDCReqBody
 }
 
@@ -260,6 +328,9 @@ func (x *twins) describe(q *question, reply []byte) (lines []string) {
 func (x *twins) describeTicket(q *question, tkt *krbmsg.Ticket, session []byte) (lines []string) {
 	name := tkt.SName.Unparse(tkt.Realm)
 	key := x.find(name, tkt.EncPart.Kvno.V, tkt.EncPart.Etype)
+	if !tkt.EncPart.Kvno.Set && q.seal != nil {
+		key = q.seal
+	}
 	if key == nil {
 		return []string{"ticket key unknown"}
 	}
