@@ -25,6 +25,7 @@
 //	NAME.EPOCH[.N]         set aside: another epoch, or one that could not be continued; only if
 //	                       it held changesets
 //	NAME.damaged[.N]       set aside: damage was found in it
+//	NAME.paused            the slaves that krep does not feed for now
 //	NAME.krep, NAME.lock   locks of the one krep that follows it, of the one krepd whose spool it is
 //
 // Files set aside are never read again nor deleted: that is for the administrator. There may be a

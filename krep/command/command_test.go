@@ -333,6 +333,43 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+// TestPauseOutlivesKrep: a slave stays paused over a restart, and when its list is read again.
+func TestPauseOutlivesKrep(t *testing.T) {
+	dir := host(t, section)
+	state := func() string {
+		_, out, _ := run("status", "-json")
+		var st status
+		if err := json.Unmarshal([]byte(out), &st); err != nil || len(st.Slaves) != 1 {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return fmt.Sprint(st.Slaves[0].Paused)
+	}
+	_, stop := daemonOf(t, make(chan os.Signal))
+	if code, _, errs := run("pause", "krep/kdc2.example.org@EXAMPLE.ORG"); code != 0 {
+		t.Fatal(errs)
+	}
+	stop()
+	_, stop = daemonOf(t, make(chan os.Signal))
+	if got := state(); got != "true" {
+		t.Errorf("after a restart: paused %s", got)
+	}
+	if code, _, errs := run("resume", "kdc2.example.org"); code != 0 {
+		t.Fatal(errs)
+	}
+	stop()
+	_, stop = daemonOf(t, make(chan os.Signal))
+	if got := state(); got != "false" {
+		t.Errorf("resumed, after a restart: paused %s", got)
+	}
+	if err := os.Mkdir(dir+"/delta.paused.new", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := run("pause", "kdc2.example.org"); code != 1 || !strings.Contains(errs, "list of paused slaves") || state() != "false" {
+		t.Errorf("pause that cannot be kept: %d, %s", code, errs)
+	}
+	stop()
+}
+
 // TestSecondKrep: two that follow one delta file exclude one another, also where their control
 // sockets differ, and the second says whom to look for.
 func TestSecondKrep(t *testing.T) {

@@ -71,6 +71,7 @@ type krep struct {
 	set     *sender.Set
 	client  *krb.Client
 	source  source
+	paused  *paused
 	started time.Time
 
 	verifying sync.Mutex
@@ -81,6 +82,10 @@ func newKrep(s *settings, log zerolog.Logger) (*krep, error) {
 	k := &krep{s: s, log: log.With().Str("realm", s.Realm.Name).Logger(), started: time.Now()}
 	if err := deltafile.CheckModes(s.delta); err != nil {
 		return nil, fmt.Errorf("delta file: %w", err)
+	}
+	var err error
+	if k.paused, err = loadPaused(s.delta + ".paused"); err != nil {
+		return nil, err
 	}
 	kt, err := krb.OpenKeytab(s.keytab)
 	if err != nil {
@@ -104,7 +109,7 @@ func newKrep(s *settings, log zerolog.Logger) (*krep, error) {
 	}
 	k.set = sender.NewSet(sender.Options{
 		Realm: s.Realm.Name, Feed: feedAdapter{k}, Source: k.source, Log: k.log,
-		Dial: dial, Auth: k.auth,
+		Dial: dial, Auth: k.auth, Paused: k.paused.has,
 	})
 	k.feed = feed.New(feed.Options{Path: s.delta, Realm: s.Realm.Name, Log: k.log,
 		Safe: k.set.Safe, Release: k.set.Release, MaxSize: s.maxSize, MaxAge: s.maxAge})

@@ -69,9 +69,9 @@ func (k *krep) handle(ctx context.Context, r control.Request) (any, error) {
 	case "resync":
 		return nil, k.set.Resync(name)
 	case "pause":
-		return nil, k.set.Pause(name, true)
+		return nil, k.pause(name, true)
 	case "resume":
-		return nil, k.set.Pause(name, false)
+		return nil, k.pause(name, false)
 	}
 	return nil, fmt.Errorf("unknown request %q", r.Verb)
 }

@@ -76,6 +76,9 @@ type Options struct {
 	// Auth authenticates both ends. It owns nc, also when it fails.
 	Auth func(ctx context.Context, nc net.Conn, principal string) (*stream.Conn, error)
 
+	// Paused tells whether a slave begins as a paused one, by its name; nil: none does.
+	Paused func(name string) bool
+
 	Log       zerolog.Logger
 	Backoff   slave.Backoff  // zero: slave.DefaultBackoff
 	Heartbeat time.Duration  // 0: DefaultHeartbeat

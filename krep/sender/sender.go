@@ -55,7 +55,7 @@ type Sender struct {
 
 func newSender(o *Options, entry slavelist.Slave, copies chan struct{}) *Sender {
 	now := time.Now()
-	return &Sender{o: o, entry: entry, copies: copies, listed: now, since: now, again: make(chan struct{}, 1),
+	return &Sender{o: o, paused: o.Paused != nil && o.Paused(entry.Name()), entry: entry, copies: copies, listed: now, since: now, again: make(chan struct{}, 1),
 		callers: make(chan *caller, 1), ring: make(chan struct{}, 1), ask: make(chan *question),
 		log: o.Log.With().Str("slave", entry.Name()).Logger()}
 }

@@ -88,7 +88,7 @@ func (t *Set) Update(list []slavelist.Slave) {
 		}
 		r := &running{Sender: newSender(t.o, entry, t.copies)}
 		t.list = append(t.list, r)
-		t.o.Log.Info().Str("slave", entry.Name()).Str("principal", entry.Principal).Msg("slave listed")
+		t.o.Log.Info().Str("slave", entry.Name()).Str("principal", entry.Principal).Bool("paused", r.isPaused()).Msg("slave listed")
 		if t.start != nil {
 			t.start(r)
 		}
@@ -149,6 +149,15 @@ func (t *Set) find(name string) (*running, error) {
 		}
 	}
 	return nil, fmt.Errorf("slave %q is not on the list", name)
+}
+
+// Name returns the name of a slave that is named otherwise, by its principal or its address.
+func (t *Set) Name(name string) (string, error) {
+	r, err := t.find(name)
+	if err != nil {
+		return "", err
+	}
+	return r.entry.Name(), nil
 }
 
 // Resync rebuilds a slave from a full copy, whatever state it is in.
