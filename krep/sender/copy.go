@@ -12,7 +12,7 @@ import (
 )
 
 // copy sends a full copy and waits until the slave has loaded it. Meanwhile heartbeats go out,
-// and the slave's come in.
+// and the slave's come in. A pause ends it.
 func (l *link) copy(ctx context.Context) error {
 	if err := l.waiting(ctx, l.s.acquire); err != nil {
 		return err
@@ -66,6 +66,9 @@ func (l *link) chunks(ctx context.Context, c Copy, size int64) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if l.s.isPaused() {
+			return l.pausedNow()
+		}
 		n, err := c.ReadAt(buf[:min(int64(len(buf)), size-off)], off)
 		if n == 0 {
 			return fmt.Errorf("full copy ends at %d of %d octets: %w", off, size, errors.Join(err, io.ErrUnexpectedEOF))
@@ -79,7 +82,7 @@ func (l *link) chunks(ctx context.Context, c Copy, size int64) error {
 	return l.send(&wire.SnapshotEnd{Size: uint64(size)})
 }
 
-// waiting calls f and sends heartbeats until it returns.
+// waiting calls f and sends heartbeats until it returns, or the slave is paused.
 func (l *link) waiting(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -97,6 +100,18 @@ func (l *link) waiting(ctx context.Context, f func(context.Context) error) error
 				<-done
 				return err
 			}
+		case <-l.s.again: // a resync is what is going on; a pause ends it
+			if l.s.isPaused() {
+				cancel()
+				<-done
+				return l.pausedNow()
+			}
 		}
 	}
+}
+
+// pausedNow ends the stream because the slave was paused.
+func (l *link) pausedNow() error {
+	_ = l.send(&wire.Bye{Text: "paused"})
+	return fmt.Errorf("%w: paused", errEnd)
 }

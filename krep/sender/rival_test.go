@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"krealm/deltafile"
 	"krealm/internal/wire"
 )
 
@@ -49,4 +50,55 @@ func TestRival(t *testing.T) {
 		}
 		b.stop()
 	})
+}
+
+// TestPauseEndsACopy: a slave that is paused while a full copy is made, or on its way, or loaded, is
+// left alone at once and gets its copy when it is resumed.
+func TestPauseEndsACopy(t *testing.T) {
+	for at, when := range map[string]time.Duration{"made": 30 * time.Second, "loaded": 90 * time.Second} {
+		t.Run(at, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, nil, nil)
+				b.src.take, b.src.size = time.Minute, 3*wire.MaxData
+				ends := 0
+				b.serve = func(e *end) {
+					e.hello(deltafile.State{})
+					for m := e.any(); m != nil; m = e.any() {
+						switch m := m.(type) {
+						case *wire.Heartbeat:
+							e.send(&wire.Heartbeat{})
+						case *wire.Bye:
+							b.safely(func() { ends++ })
+						case *wire.SnapshotEnd:
+							b.wg.Go(func() {
+								<-time.After(time.Minute)
+								e.send(&wire.SnapshotEnd{Size: m.Size})
+							})
+						}
+					}
+				}
+				b.run()
+				<-time.After(when)
+				if err := b.set.Pause(b.status().Name, true); err != nil {
+					t.Fatal(err)
+				}
+				<-time.After(time.Second)
+				if st := b.status(); st.State != "paused" || ends != 1 {
+					t.Errorf("%+v, %d goodbyes", st, ends)
+				}
+				<-time.After(time.Hour)
+				if n := len(b.dialled()); n != 1 {
+					t.Errorf("%d dials while paused", n)
+				}
+				if err := b.set.Pause(b.status().Name, false); err != nil {
+					t.Fatal(err)
+				}
+				<-time.After(3 * time.Minute)
+				if st := b.status(); st.State != "streaming" {
+					t.Errorf("resumed: %+v", st)
+				}
+				b.stop()
+			})
+		})
+	}
 }
