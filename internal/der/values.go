@@ -69,7 +69,8 @@ func (r *Reader) UTF8String() []byte { return r.Contents(TagUTF8String) }
 
 // Flags reads a KerberosFlags BIT STRING. The first bit is the highest of the result, as
 // flags are numbered (RFC 4120 section 5.2.8). Shorter strings are padded with zeros at
-// the end, longer ones cut after 32 bits, and unused bits cleared, as in MIT krb5.
+// the end and longer ones cut after 32 bits; bits that are said to be unused count, since DER
+// wants them to be zero. All this as in MIT krb5.
 func (r *Reader) Flags() uint32 {
 	start := r.pos
 	b := r.Contents(TagBitString)
@@ -80,13 +81,8 @@ func (r *Reader) Flags() uint32 {
 		r.failAt(start, ErrValue)
 		return 0
 	}
-	unused, bits := b[0], b[1:]
 	var v uint32
-	for i := 0; i < len(bits) && i < 4; i++ {
-		c := bits[i]
-		if i == len(bits)-1 {
-			c &= 0xff << unused
-		}
+	for i, c := range b[1:min(len(b), 5)] {
 		v |= uint32(c) << (24 - 8*i)
 	}
 	return v

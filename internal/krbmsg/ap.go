@@ -15,6 +15,9 @@ type APReq struct {
 	Authenticator EncryptedData // of an Authenticator
 }
 
+// IsAPReq reports whether the first octet is that of an AP-REQ.
+func IsAPReq(b []byte) bool { return len(b) > 0 && b[0] == byte(der.Application(appAPReq)) }
+
 // Parse decodes AP-REQ.
 func (a *APReq) Parse(b []byte) error {
 	return message(b, appAPReq, func(r *der.Reader) {

@@ -29,6 +29,7 @@ const (
 	ErrBadMatch             = 36
 	ErrSkew                 = 37
 	ErrBadAddr              = 38
+	ErrMsgType              = 40
 	ErrModified             = 41
 	ErrBadKeyVer            = 44
 	ErrIllCrTkt             = 43
@@ -78,6 +79,7 @@ var errorText = map[int32]string{
 	ErrBadMatch:            "Ticket/authenticator don't match",
 	ErrSkew:                "Clock skew too great",
 	ErrBadAddr:             "Incorrect net address",
+	ErrMsgType:             "Invalid message type",
 	ErrModified:            "Message stream modified",
 	ErrIllCrTkt:            "Illegal cross-realm ticket",
 	ErrBadKeyVer:           "Key version is not available",

@@ -55,7 +55,9 @@ func (q *KDCReq) Parse(b []byte) error {
 	}
 	return message(b, app, func(r *der.Reader) {
 		constant(r, 1, 5)
-		q.MsgType = field(r, 2, (*der.Reader).Int32)
+		if q.MsgType = field(r, 2, (*der.Reader).Int32); q.MsgType < 0 {
+			r.Fail(der.ErrValue)
+		}
 		q.PAData = optional(r, 3, listOf(readPAData)).V
 		r.Enter(der.Context(4))
 		start := r.Offset()

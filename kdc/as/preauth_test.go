@@ -230,6 +230,11 @@ func TestFASTErrors(t *testing.T) {
 				p.CRealm, p.Transited.Contents = []byte("B.TEST"), []byte("EVIL.TEST")
 			})
 		}, fastReq{}, 60},
+		{"a way that nobody trusts, of a third realm's client", func(w *world) *kdctest.Creds {
+			return kdctest.Forge(w.t, w.r, kdctest.Name("B.TEST", "krbtgt", "A.TEST"), func(p *krbmsg.EncTicketPart) {
+				p.CRealm, p.Transited.Contents = []byte("C.TEST"), []byte("EVIL.TEST")
+			})
+		}, fastReq{shown: kdctest.Shown{Auth: func(a *krbmsg.Authenticator) { a.CRealm = []byte("C.TEST") }}}, 43},
 		{"a way nobody was on", forge(func(p *krbmsg.EncTicketPart) { p.Transited.Contents = []byte{0} }), fastReq{}, 0},
 		{"ticket for nobody", func(w *world) *kdctest.Creds {
 			c := plain(w)

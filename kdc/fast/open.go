@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"krealm/dumpfmt"
 	"krealm/internal/krbcrypto"
 	"krealm/internal/krbmsg"
 	"krealm/kdc/exchange"
@@ -24,7 +25,8 @@ func refuse(code int32, format string, args ...any) *exchange.Refusal {
 	return exchange.Refuse(code, status).Becausef(format, args...)
 }
 
-// OpenAS opens the PA-FX-FAST of an AS request; outerBody are the octets of its body.
+// OpenAS opens the PA-FX-FAST of an AS request; outerBody are the octets of its body. With a
+// refusal comes the armor too, if that much could be made out, to protect the error.
 func OpenAS(r *realm.Realm, value, outerBody []byte, now time.Time) (*Armor, *exchange.Refusal) {
 	var areq krbmsg.FastArmoredReq
 	if err := areq.Parse(value); err != nil {
@@ -41,7 +43,8 @@ func OpenAS(r *realm.Realm, value, outerBody []byte, now time.Time) (*Armor, *ex
 }
 
 // OpenTGS opens the PA-FX-FAST of a TGS request, which is armored with the keys of its
-// PA-TGS-REQ, whose value the checksum covers. subkey is nil if the authenticator has none.
+// PA-TGS-REQ, whose value the checksum covers. subkey is nil if the authenticator has none. Like
+// OpenAS it may return an armor with a refusal.
 func OpenTGS(value, tgsReq []byte, session, subkey *krbcrypto.Key) (*Armor, *exchange.Refusal) {
 	var areq krbmsg.FastArmoredReq
 	if err := areq.Parse(value); err != nil {
@@ -64,60 +67,31 @@ func combine(subkey, session *krbcrypto.Key) (*krbcrypto.Key, error) {
 	return krbcrypto.CF2(subkey, session, "subkeyarmor", "ticketarmor")
 }
 
-// armorKey verifies the AP-REQ of an armor and returns the key it establishes. Its ticket
-// must be one for this realm's TGS, issued here or by another realm.
+// armorKey verifies the AP-REQ of an armor, as a service would, and returns the key it
+// establishes. Its ticket must be one for this realm's TGS, issued here or by another realm.
 func armorKey(r *realm.Realm, apReq []byte, now time.Time) (*krbcrypto.Key, *exchange.Refusal) {
+	if !krbmsg.IsAPReq(apReq) {
+		return nil, refuse(krbmsg.ErrMsgType, "armor is no AP-REQ")
+	}
 	var ap krbmsg.APReq
 	if err := ap.Parse(apReq); err != nil {
 		return nil, exchange.Refuse(krbmsg.ErrGeneric, status).Because(err)
 	}
-	if !ap.Ticket.SName.Is("krbtgt", r.Name) {
-		return nil, refuse(krbmsg.ErrServerNoMatch, "armor ticket is for %s", ap.Ticket.SName.Unparse(ap.Ticket.Realm))
-	}
-	server, ok := r.Lookup(ap.Ticket.SName, ap.Ticket.Realm)
-	if !ok {
-		return nil, refuse(krbmsg.ErrServerNoMatch, "no entry for armor ticket of %s", ap.Ticket.SName.Unparse(ap.Ticket.Realm))
+	name := ap.Ticket.SName
+	server, ok := r.Lookup(name, ap.Ticket.Realm)
+	if !ok || server.Has(dumpfmt.AttrDisallowSvr) || server.Has(dumpfmt.AttrDisallowAllTix) {
+		return nil, refuse(krbmsg.ErrNotUs, "armor ticket is for %s", name.Unparse(ap.Ticket.Realm))
 	}
 	opened, err := ticket.Open(&ap.Ticket, server)
 	if err != nil {
-		code := int32(krbmsg.ErrBadIntegrity)
-		if errors.Is(err, realm.ErrNoKey) {
-			code = krbmsg.ErrBadKeyVer
-		}
-		return nil, exchange.Refuse(code, status).Because(err)
+		return nil, exchange.Refuse(openCode(err, &ap.Ticket, server), status).Because(err)
 	}
-	return subkeyOf(r, &ap, opened, now)
-}
-
-// subkeyOf checks the authenticator of an armor as an application server would.
-func subkeyOf(r *realm.Realm, ap *krbmsg.APReq, opened *ticket.Opened, now time.Time) (*krbcrypto.Key, *exchange.Refusal) {
-	session, err := r.WireKey(opened.Part.Key)
-	if err != nil {
-		return nil, exchange.Refuse(krbmsg.ErrGeneric, status).Because(err)
+	auth, session, fail := checkAPReq(r, &ap, opened, now)
+	if fail != nil {
+		return nil, fail
 	}
-	if ap.Authenticator.Etype != int32(session.Enctype()) {
-		return nil, refuse(krbmsg.ErrBadIntegrity, "authenticator of enctype %d", ap.Authenticator.Etype)
-	}
-	plain, err := session.Decrypt(nil, krbcrypto.UsageAPReqAuth, ap.Authenticator.Cipher)
-	if err != nil {
-		return nil, exchange.Refuse(krbmsg.ErrBadIntegrity, status).Because(err)
-	}
-	var auth krbmsg.Authenticator
-	if err := auth.Parse(plain); err != nil {
-		return nil, exchange.Refuse(krbmsg.ErrGeneric, status).Because(err)
-	}
-	if !auth.CName.Equal(opened.Part.CName) || string(auth.CRealm) != string(opened.Part.CRealm) {
-		return nil, refuse(krbmsg.ErrBadMatch, "armor authenticator is of %s", auth.CName.Unparse(auth.CRealm))
-	}
-	at := now.Unix()
-	if d := auth.CTime - at; d > r.ClockSkew || d < -r.ClockSkew {
-		return nil, refuse(krbmsg.ErrSkew, "armor authenticator is %d s ahead", d)
-	}
-	if code := ticket.Validity(&opened.Part, at, r.ClockSkew); code != 0 {
-		return nil, refuse(code, "armor ticket of %s", opened.Part.CName.Unparse(opened.Part.CRealm))
-	}
-	if opened.Part.Flags&krbmsg.FlagInvalid != 0 {
-		return nil, refuse(krbmsg.ErrTktNYV, "armor ticket is not validated")
+	if !name.Is("krbtgt", r.Name) {
+		return nil, refuse(krbmsg.ErrServerNoMatch, "armor ticket is for %s", name.Unparse(ap.Ticket.Realm))
 	}
 	if !auth.Subkey.Set {
 		return nil, refuse(krbmsg.ErrPolicy, "armor without a subkey")
@@ -133,30 +107,84 @@ func subkeyOf(r *realm.Realm, ap *krbmsg.APReq, opened *ticket.Opened, now time.
 	return key, nil
 }
 
-// open decrypts the inner request and checks that it belongs to the outer one.
+// openCode is the code for a ticket that does not open.
+func openCode(err error, t *krbmsg.Ticket, server *realm.Entry) int32 {
+	if errors.Is(err, ticket.ErrIntegrity) {
+		return krbmsg.ErrBadIntegrity
+	}
+	if _, none := server.FirstOf(t.EncPart.Kvno.V); errors.Is(err, realm.ErrNoKey) && none != nil {
+		return krbmsg.ErrBadKeyVer
+	}
+	return krbmsg.ErrGeneric // a key of that version, but of another type
+}
+
+// checkAPReq checks ticket and authenticator of an armor in the order of an application server.
+func checkAPReq(r *realm.Realm, ap *krbmsg.APReq, opened *ticket.Opened, now time.Time) (*krbmsg.Authenticator, *krbcrypto.Key, *exchange.Refusal) {
+	no := func(refusal *exchange.Refusal) (*krbmsg.Authenticator, *krbcrypto.Key, *exchange.Refusal) {
+		return nil, nil, refusal
+	}
+	session, err := r.WireKey(opened.Part.Key)
+	if err != nil {
+		return no(exchange.Refuse(krbmsg.ErrGeneric, status).Because(err))
+	}
+	if ap.Authenticator.Etype != int32(session.Enctype()) {
+		return no(refuse(krbmsg.ErrBadIntegrity, "authenticator of enctype %d", ap.Authenticator.Etype))
+	}
+	plain, err := session.Decrypt(nil, krbcrypto.UsageAPReqAuth, ap.Authenticator.Cipher)
+	if err != nil {
+		return no(exchange.Refuse(krbmsg.ErrBadIntegrity, status).Because(err))
+	}
+	var auth krbmsg.Authenticator
+	if err := auth.Parse(plain); err != nil {
+		return no(exchange.Refuse(krbmsg.ErrGeneric, status).Because(err))
+	}
+	if !auth.CName.Equal(opened.Part.CName) || string(auth.CRealm) != string(opened.Part.CRealm) {
+		return no(refuse(krbmsg.ErrBadMatch, "armor authenticator is of %s", auth.CName.Unparse(auth.CRealm)))
+	}
+	if code, err := ticket.Transited(&opened.Part, string(ap.Ticket.Realm), r.TransitPath); err != nil {
+		return no(exchange.Refuse(code, status).Because(err))
+	}
+	at := now.Unix()
+	if code := ticket.Validity(&opened.Part, at, r.ClockSkew); code != 0 {
+		return no(refuse(code, "armor ticket of %s", opened.Part.CName.Unparse(opened.Part.CRealm)))
+	}
+	if d := auth.CTime - at; d > r.ClockSkew || d < -r.ClockSkew {
+		return no(refuse(krbmsg.ErrSkew, "armor authenticator is %d s ahead", d))
+	}
+	if opened.Part.Flags&krbmsg.FlagInvalid != 0 {
+		return no(refuse(krbmsg.ErrGeneric, "armor ticket is not validated"))
+	}
+	return &auth, session, nil
+}
+
+// open decrypts the inner request and checks that it belongs to the outer one. The armor is
+// never nil.
 func open(areq *krbmsg.FastArmoredReq, key *krbcrypto.Key, covered []byte) (*Armor, *exchange.Refusal) {
+	a := &Armor{Key: key}
 	enc := &areq.EncFastReq
-	if enc.Etype != int32(key.Enctype()) {
-		return nil, refuse(krbmsg.ErrBadIntegrity, "inner request of enctype %d", enc.Etype)
+	if enc.Etype != int32(key.Enctype()) || len(enc.Cipher) < key.Overhead() {
+		return a, refuse(krbmsg.ErrGeneric, "inner request of enctype %d, %d octets", enc.Etype, len(enc.Cipher))
 	}
 	plain, err := key.Decrypt(nil, krbcrypto.UsageFASTEnc, enc.Cipher)
 	if err != nil {
-		return nil, exchange.Refuse(krbmsg.ErrBadIntegrity, status).Because(err)
+		return a, exchange.Refuse(krbmsg.ErrBadIntegrity, status).Because(err)
 	}
-	a := &Armor{Key: key}
 	if err := a.Req.Parse(plain); err != nil {
-		return nil, exchange.Refuse(krbmsg.ErrGeneric, status).Because(err)
+		return a, exchange.Refuse(krbmsg.ErrGeneric, status).Because(err)
 	}
 	sum := areq.Checksum
-	if err := krbcrypto.VerifyAny(key, sum.Type, krbcrypto.UsageFASTReqChecksum, covered, sum.Sum); err != nil {
-		return nil, exchange.Refuse(krbmsg.ErrModified, status).Because(err)
-	}
-	if !krbcrypto.IsKeyed(sum.Type) {
-		return nil, refuse(krbmsg.ErrPolicy, "unkeyed checksum of type %d", sum.Type)
-	}
-	if a.Req.Options&krbmsg.FastCriticalOptions != 0 {
-		return nil, refuse(krbmsg.ErrUnknownCriticalFast, "options %08x", a.Req.Options)
+	err = krbcrypto.VerifyAny(key, sum.Type, krbcrypto.UsageFASTReqChecksum, covered, sum.Sum)
+	switch {
+	case errors.Is(err, krbcrypto.ErrUnsupported), errors.Is(err, krbcrypto.ErrLength):
+		return a, exchange.Refuse(krbmsg.ErrGeneric, status).Because(err)
+	case err != nil:
+		return a, exchange.Refuse(krbmsg.ErrModified, status).Because(err)
+	case !krbcrypto.IsKeyed(sum.Type):
+		return a, refuse(krbmsg.ErrPolicy, "unkeyed checksum of type %d", sum.Type)
 	}
 	a.Hide = a.Req.Options&krbmsg.FastHideClientNames != 0
+	if a.Req.Options&krbmsg.FastCriticalOptions != 0 {
+		return a, refuse(krbmsg.ErrUnknownCriticalFast, "options %08x", a.Req.Options)
+	}
 	return a, nil
 }

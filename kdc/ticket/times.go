@@ -23,7 +23,8 @@ type Ask struct {
 	Header   *krbmsg.EncTicketPart // nil in AS
 }
 
-// End returns the end of a ticket's life.
+// End returns the end of a ticket's life. It may lie before the start: the request's till is over,
+// or the database holds a negative life, which MIT krb5 takes for what it says.
 func (a *Ask) End() int64 {
 	until := Clamp(a.Till)
 	if until == 0 {
@@ -34,9 +35,9 @@ func (a *Ask) End() int64 {
 	}
 	life := until - a.Start
 	life = shorter(life, a.Settings.MaxLife)
-	life = shorter(life, lifetime(a.Server.MaxLife))
+	life = shorter(life, int64(a.Server.MaxLife))
 	if a.Client != nil {
-		life = shorter(life, lifetime(a.Client.MaxLife))
+		life = shorter(life, int64(a.Client.MaxLife))
 	}
 	return Clamp(a.Start + life)
 }
@@ -48,9 +49,6 @@ func shorter(life, limit int64) int64 {
 	}
 	return life
 }
-
-// lifetime reads a life from the database, which MIT krb5 keeps in 32 bits of either sign.
-func lifetime(v int32) int64 { return int64(uint32(v)) }
 
 // RenewTill returns until when a ticket ending at end is renewable; absent if it is not.
 func (a *Ask) RenewTill(end int64) (none krbmsg.Opt[int64]) {
@@ -64,14 +62,10 @@ func (a *Ask) RenewTill(end int64) (none krbmsg.Opt[int64]) {
 			want = Infinite
 		}
 	case a.Options&krbmsg.OptRenewableOK != 0:
-		till := Clamp(a.Till)
-		if till == 0 {
-			till = Infinite
-		}
-		if till <= end {
+		// Who asks for as long as possible, till 1970, has that already.
+		if want = Clamp(a.Till); want <= end {
 			return none
 		}
-		want = till
 	default:
 		return none
 	}
@@ -79,9 +73,9 @@ func (a *Ask) RenewTill(end int64) (none krbmsg.Opt[int64]) {
 		want = min(want, Clamp(a.Header.RenewTill.V))
 	}
 	// Here a limit of 0 means no time at all.
-	life := min(lifetime(a.Server.MaxRenewLife), a.Settings.MaxRenewLife)
+	life := min(int64(a.Server.MaxRenewLife), a.Settings.MaxRenewLife)
 	if a.Client != nil {
-		life = min(life, lifetime(a.Client.MaxRenewLife))
+		life = min(life, int64(a.Client.MaxRenewLife))
 	}
 	want = min(want, Clamp(a.Start+life))
 	if a.Options&krbmsg.OptRenewable == 0 && want <= end {

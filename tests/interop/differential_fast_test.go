@@ -164,6 +164,9 @@ func asFAST() []twinCase {
 		{"4.6 transited list of a stranger", fast("user", armored{realm: "B.TEST", part: func(_ *twins, p *krbmsg.EncTicketPart) {
 			p.CRealm, p.Transited.Contents = []byte("B.TEST"), []byte("EVIL.TEST")
 		}}), ""},
+		{"4.6 transited list of a third realm's client", fast("user", armored{realm: "B.TEST", part: func(_ *twins, p *krbmsg.EncTicketPart) {
+			p.CRealm, p.Transited.Contents = []byte("C.TEST"), []byte("EVIL.TEST")
+		}, auth: func(_ *twins, a *krbmsg.Authenticator) { a.CRealm = []byte("C.TEST") }}), ""},
 		{"4.6 transited list that was checked", fast("user", armored{part: func(_ *twins, p *krbmsg.EncTicketPart) {
 			p.Transited.Contents, p.Flags = []byte("EVIL.TEST"), p.Flags|krbmsg.FlagTransitChecked
 		}}), ""},
@@ -205,10 +208,10 @@ func asFAST() []twinCase {
 			a.EncFastReq.Cipher = k.Encrypt(nil, krbcrypto.UsageFASTEnc, []byte("garbage"))
 		}}), ""},
 		{"4.6 checksum wrong", fast("user", armored{areq: spoil(func(a areq) { a.Checksum.Sum[0] ^= 1 })}), ""},
-		{"4.6 checksum empty", fast("user", armored{areq: spoil(func(a areq) { a.Checksum.Sum = nil })}), "error 41 FIND_FAST"},
+		{"4.6 checksum empty", fast("user", armored{areq: spoil(func(a areq) { a.Checksum.Sum = nil })}), ""},
 		{"4.6 checksum of unknown type", fast("user", armored{areq: spoil(func(a areq) { a.Checksum.Type = 999 })}), ""},
 		{"4.6 checksum type of another etype", fast("user", armored{areq: spoil(func(a areq) { a.Checksum.Type = 15 })}), ""},
-		{"4.6 checksum rc4 with an aes key", fast("user", armored{areq: spoil(func(a areq) { a.Checksum.Type = -138 })}), "error 41 FIND_FAST"},
+		{"4.6 checksum rc4 with an aes key", fast("user", armored{areq: spoil(func(a areq) { a.Checksum.Type = -138 })}), ""},
 		{"4.6 checksum unkeyed, right", fast("user", armored{areq: func(a areq, _ *krbcrypto.Key, covered []byte) {
 			a.Checksum = krbmsg.Checksum{Type: krbcrypto.SumSHA1NIST, Sum: sha1Of(covered)}
 		}}), ""},
