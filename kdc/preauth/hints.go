@@ -26,11 +26,12 @@ func Hints(c *Context) krbmsg.MethodData {
 			hint, cookie = spakeHint(c)
 			md = append(md, hint)
 		}
-		pa := krbmsg.PAData{Type: krbmsg.PAEncTimestamp, Value: []byte{}}
-		if c.Armor != nil {
-			pa.Type = krbmsg.PAEncryptedChal
+		switch {
+		case c.Armor != nil && !c.Realm.NoChallenge:
+			md = append(md, krbmsg.PAData{Type: krbmsg.PAEncryptedChal, Value: []byte{}})
+		case c.Armor == nil && !c.Realm.NoTimestamp:
+			md = append(md, krbmsg.PAData{Type: krbmsg.PAEncTimestamp, Value: []byte{}})
 		}
-		md = append(md, pa)
 	}
 	return append(md, cookie)
 }

@@ -51,8 +51,8 @@ type mechanism struct {
 }
 
 var mechanisms = map[int32]mechanism{
-	krbmsg.PAEncTimestamp:  {name: "encrypted_timestamp", verify: encTimestamp},
-	krbmsg.PAEncryptedChal: {name: "encrypted_challenge", verify: encChallenge},
+	krbmsg.PAEncTimestamp:  {name: "encrypted_timestamp", verify: encTimestamp, on: func(c *Context) bool { return !c.Realm.NoTimestamp }},
+	krbmsg.PAEncryptedChal: {name: "encrypted_challenge", verify: encChallenge, on: func(c *Context) bool { return !c.Realm.NoChallenge }},
 	krbmsg.PASPAKE:         {name: "spake", verify: verifySPAKE, on: useSPAKE, costly: true},
 }
 

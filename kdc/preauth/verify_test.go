@@ -147,6 +147,21 @@ func TestChallengeIsAnswered(t *testing.T) {
 	}
 }
 
+// TestSwitchedOff: a mechanism that is off is as good as unknown.
+func TestSwitchedOff(t *testing.T) {
+	for _, armored := range []bool{false, true} {
+		c, key, _ := newContext(t, "pre", armored)
+		c.Realm.NoTimestamp, c.Realm.NoChallenge = true, true
+		list := []krbmsg.PAData{kdctest.Timestamp(key, kdctest.At)}
+		if armored {
+			list = append(list, kdctest.Challenge(t, c.Armor, key, kdctest.At))
+		}
+		if res, notes, refusal := Verify(c, list); res.PreAuth || refusal != nil || notes != nil {
+			t.Errorf("%+v, %v, %v", res, notes, refusal)
+		}
+	}
+}
+
 // TestFilter: codes that mean something to clients stay, all others become 24.
 func TestFilter(t *testing.T) {
 	for code := int32(0); code <= 100; code++ {
@@ -180,6 +195,9 @@ func TestHints(t *testing.T) {
 		{"FAST", true, nil, 0, "136 19 138 133"},
 		{"old client", false, func(c *Context) { c.Body.Etypes = []int32{23, 16} }, 0, "136 11 19 2 133"},
 		{"no key fits", false, func(c *Context) { c.Key = nil }, 0, "136 133"},
+		{"no timestamps", false, func(c *Context) { c.Realm.NoTimestamp = true }, 0, "136 19 133"},
+		{"no timestamps, FAST", true, func(c *Context) { c.Realm.NoTimestamp = true }, 0, "136 19 138 133"},
+		{"no challenges", true, func(c *Context) { c.Realm.NoChallenge = true }, 0, "136 19 133"},
 		{"hardware", false, nil, dumpfmt.AttrRequiresHWAuth, "136 19 133"},
 	} {
 		ctx, _, db := newContext(t, "pre", c.armored)
