@@ -3,7 +3,7 @@
 #
 #   client  kinit, kvno and their kin (krb5-user)
 #   all     also krb5kdc, kdb5_util, kadmin.local, kpropd, as judges for the tests, curl and a JDK; and, unpacked
-#           into tests/out/peers only, Heimdal's client, Apache with mod_auth_gssapi, and MIT's TLS module
+#           into tests/out/peers only, Heimdal's client, Apache with mod_auth_gssapi, sshd, and MIT's TLS module
 #   netns   ip and ss (iproute2)
 #
 # Installs Debian's packages with apt-get as root or through a sudo that asks no password. No
@@ -16,7 +16,7 @@ declare -A package=([kinit]=krb5-user [kvno]=krb5-user [klist]=krb5-user [kdestr
 case ${1:-} in
   client) ;;
   netns) package=([ip]=iproute2) ;;
-  all) package+=([curl]=curl [javac]=default-jdk-headless [krb5kdc]=krb5-kdc [kdb5_util]=krb5-kdc [kadmin.local]=krb5-admin-server [kpropd]=krb5-kpropd) ;;
+  all) package+=([curl]=curl [ssh]=openssh-client [javac]=default-jdk-headless [krb5kdc]=krb5-kdc [kdb5_util]=krb5-kdc [kadmin.local]=krb5-admin-server [kpropd]=krb5-kpropd) ;;
   *) echo "usage: $0 client|all|netns" >&2; exit 2 ;;
 esac
 
@@ -31,7 +31,7 @@ missing() {
 peers=(heimdal-clients libasn1-8-heimdal libgssapi3-heimdal libhcrypto5-heimdal libhdb9-heimdal libheimbase1-heimdal
   libheimntlm0-heimdal libhx509-5-heimdal libkadm5clnt7-heimdal libkadm5srv8-heimdal libkafs0-heimdal
   libkrb5-26-heimdal libotp0-heimdal libroken19-heimdal libsl0-heimdal libwind0-heimdal
-  apache2-bin libapache2-mod-auth-gssapi libapr1 libaprutil1 krb5-k5tls)
+  apache2-bin libapache2-mod-auth-gssapi libapr1 libaprutil1 krb5-k5tls openssh-server libwrap0)
 unpack_peers() {
   local to work
   to=$(cd "$(dirname "$0")" && pwd)/out/peers
@@ -39,7 +39,7 @@ unpack_peers() {
   mkdir -p "${to%/*}"
   work=$(mktemp -d "${to%/*}/unpack.XXXXXX")
   chmod 0755 "$work"
-  echo "deps: unpacking ${peers[0]}, apache2-bin and their libraries"
+  echo "deps: unpacking ${peers[0]}, apache2-bin, openssh-server and their libraries"
   if ! (cd "$work" && apt-get download -q "${peers[@]}" && mkdir root && for deb in *.deb; do dpkg -x "$deb" root; done) >"$work/log" 2>&1; then
     tail -n 20 "$work/log" >&2
     rm -rf "$work"

@@ -95,6 +95,7 @@ const StatusIssue = "ISSUE"
 type Event struct {
 	Kind     Kind
 	From     netip.Addr
+	Via      string  // the transport, where there is no exchange: "udp", "tcp", "https"
 	Status   string  // StatusIssue, or that of the refusal
 	Code     int32   // 0 for a ticket
 	Etypes   []int32 // requested

@@ -64,10 +64,10 @@ func BenchmarkParallelTGS(b *testing.B) {
 func BenchmarkLookasideHit(b *testing.B) {
 	d, _ := recorded(b, kdctest.At)
 	msg := goodRequest(1)
-	d.answer(msg, peer)
+	d.answer(msg, peer, viaUDP)
 	b.ReportAllocs()
 	for b.Loop() {
-		d.answer(msg, peer)
+		d.answer(msg, peer, viaUDP)
 	}
 }
 

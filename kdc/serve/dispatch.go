@@ -42,8 +42,15 @@ type dispatcher struct {
 	limit  *limits
 }
 
+// What a message came over, as logs name it; a UNIX socket counts as TCP.
+const (
+	viaUDP   = "udp"
+	viaTCP   = "tcp"
+	viaHTTPS = "https"
+)
+
 // answer returns the reply to a message, nil for silence, which closes a stream.
-func (d *dispatcher) answer(msg []byte, from netip.Addr) []byte {
+func (d *dispatcher) answer(msg []byte, from netip.Addr, via string) []byte {
 	now := d.clock()
 	key := digest(sha256.Sum256(msg))
 	switch v, reply := d.cache.begin(key, now); v {
@@ -58,33 +65,35 @@ func (d *dispatcher) answer(msg []byte, from netip.Addr) []byte {
 	}
 	var reply []byte
 	defer func() { d.cache.finish(key, reply, now) }()
-	reply = d.process(msg, key, from, now)
+	reply = d.process(msg, key, from, via, now)
 	return reply
 }
 
 // process decodes and answers a message that is new.
-func (d *dispatcher) process(msg []byte, key digest, from netip.Addr, now time.Time) (reply []byte) {
+func (d *dispatcher) process(msg []byte, key digest, from netip.Addr, via string, now time.Time) (reply []byte) {
 	defer func() {
 		if p := recover(); p != nil {
 			reply = nil
 			d.log.Panic(fmt.Sprintf("%x", key[:8]), len(msg), describe(p), debug.Stack())
 		}
 	}()
+	drop := func(status string, err error) {
+		d.limit.damaged.line(d.log, now, func() {
+			d.log.Exchange(&exchange.Event{From: from, Via: via, Status: status, Err: err})
+		})
+	}
 	if !krbmsg.IsKDCReq(msg) {
-		d.limit.damaged.line(d.log, now, func() { d.log.Line(LevelInfo, "Invalid message type - while dispatching") })
+		drop(statusType, nil)
 		return nil
 	}
 	var q krbmsg.KDCReq
 	if err := q.Parse(msg); err != nil {
-		d.limit.damaged.line(d.log, now, func() { d.log.Exchange(&exchange.Event{From: from, Status: "DECODE", Err: err}) })
+		drop("DECODE", err)
 		return nil
 	}
 	r := d.pick(&q)
 	if r == nil {
-		d.limit.damaged.line(d.log, now, func() {
-			d.log.Exchange(&exchange.Event{From: from, Status: "UNKNOWN_REALM",
-				Err: fmt.Errorf("realm %q is not served", clip(string(q.Body.Realm)))})
-		})
+		drop(statusRealm, fmt.Errorf("realm %q is not served", clip(string(q.Body.Realm))))
 		return nil
 	}
 	out := r.run(&exchange.Request{Msg: msg, From: from, Now: now}, &q)
@@ -115,6 +124,12 @@ func (r *Realm) run(req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome {
 	}
 	return answer(req, q)
 }
+
+// Statuses of messages that no exchange comes of, for which MIT's log has words.
+const (
+	statusType  = "MESSAGE_TYPE"
+	statusRealm = "UNKNOWN_REALM"
+)
 
 // describe says what a panic was about without what it was about: errors of the runtime name
 // indexes and types, anything else could hold content of the request.

@@ -50,7 +50,7 @@ func TestRefusalsLookAgain(t *testing.T) {
 				return exchange.Outcome{Reply: []byte{1}, Event: exchange.Event{Code: code}, Note: &exchange.Note{Failure: code != 0}}
 			}
 			d.realms[0].Note = func(n exchange.Note) { notes = append(notes, n) }
-			d.answer(goodRequest(1), peer)
+			d.answer(goodRequest(1), peer, viaUDP)
 			if data.looks != c.looks || calls != min(len(c.codes), c.looks+1) {
 				t.Errorf("%d looks, %d calls", data.looks, calls)
 			}

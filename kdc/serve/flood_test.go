@@ -65,7 +65,7 @@ func TestRepeatedRequestsAreCounted(t *testing.T) {
 	d, log := recorded(t, kdctest.At)
 	msg := goodRequest(1)
 	for range 1000 {
-		if d.answer(msg, peer) == nil {
+		if d.answer(msg, peer, viaUDP) == nil {
 			t.Fatal("no answer")
 		}
 	}

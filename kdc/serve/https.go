@@ -153,7 +153,7 @@ func (s *Server) answerProxied(body []byte, from netip.Addr) ([]byte, error) {
 	if len(in.Message) < 4 || int64(binary.BigEndian.Uint32(in.Message)) != int64(len(in.Message)-4) {
 		return nil, fmt.Errorf("KDC-PROXY-MESSAGE: %w", io.ErrUnexpectedEOF)
 	}
-	reply := s.d.answer(in.Message[4:], from)
+	reply := s.d.answer(in.Message[4:], from, viaHTTPS)
 	if reply == nil {
 		return nil, errors.New("message without an answer")
 	}

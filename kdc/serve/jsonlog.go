@@ -15,7 +15,7 @@ type JSONLog struct{ Logger zerolog.Logger }
 func (l *JSONLog) Exchange(ev *exchange.Event) {
 	e := l.Logger.Info()
 	if ev.Kind == exchange.Undecodable {
-		e.Str("from", address(ev.From)).Str("status", ev.Status).AnErr("error", ev.Err).Msg("request dropped")
+		e.Str("from", address(ev.From)).Str("via", ev.Via).Str("status", ev.Status).AnErr("error", ev.Err).Msg("request dropped")
 		return
 	}
 	e.Str("from", address(ev.From)).Str("status", ev.Status).Str("client", clip(orUnknown(ev.Client, "<unknown client>"))).

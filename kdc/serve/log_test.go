@@ -39,6 +39,9 @@ var events = []struct {
 		"TGS_REQ 192.0.2.7: 2ND_TKT_MISMATCH: authtime 7, u@A for s@A, 2nd tkt client x@A"},
 	{"TGS generic error says why", exchange.Event{Kind: exchange.TGS, Status: "PROCESS_TGS", Code: 60, Server: "s@A", Err: errors.New("no matching key in entry")},
 		"TGS_REQ (0 etypes {}) 192.0.2.7: PROCESS_TGS: authtime 0,  <unknown client> for s@A, no matching key in entry"},
+	{"no request", exchange.Event{Status: statusType, Via: viaUDP}, "Invalid message type - while dispatching (udp)"},
+	{"damaged", exchange.Event{Status: "DECODE", Via: viaTCP, Err: errors.New("der: cut off")}, "der: cut off (from 192.0.2.7) - while dispatching (tcp)"},
+	{"another realm", exchange.Event{Status: statusRealm, Via: viaUDP, Err: errors.New("X")}, "Realm not local to KDC - while dispatching (udp)"},
 	{"long name", exchange.Event{Kind: exchange.AS, Status: "CLIENT_NOT_FOUND", Code: 6, Client: strings.Repeat("x", 200), Server: "s@A"},
 		"AS_REQ (0 etypes {}) 192.0.2.7: CLIENT_NOT_FOUND: " + strings.Repeat("x", 124) + "... for s@A, Client not found in Kerberos database"},
 }

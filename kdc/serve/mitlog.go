@@ -37,7 +37,7 @@ func (l *MITLog) Exchange(ev *exchange.Event) {
 	}
 	switch {
 	case ev.Kind == exchange.Undecodable:
-		l.Line(LevelInfo, fmt.Sprintf("%s: %s: %v", address(ev.From), ev.Status, ev.Err))
+		l.Line(LevelInfo, droppedReason(ev)+" - while dispatching ("+ev.Via+")")
 	default:
 		l.Line(LevelInfo, eventLine(ev))
 		if ev.Delegate != "" {
@@ -48,6 +48,18 @@ func (l *MITLog) Exchange(ev *exchange.Event) {
 			l.Line(LevelInfo, fmt.Sprintf("... %s s4u-client=%s", word, clip(ev.Delegate)))
 		}
 	}
+}
+
+// droppedReason says why a message got no answer: in MIT's words where it has some, else in ours, and
+// then from whom it came.
+func droppedReason(ev *exchange.Event) string {
+	switch ev.Status {
+	case statusType:
+		return "Invalid message type"
+	case statusRealm:
+		return "Realm not local to KDC"
+	}
+	return fmt.Sprintf("%v (from %s)", ev.Err, address(ev.From))
 }
 
 // eventLine is the line of an exchange.

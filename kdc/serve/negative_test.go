@@ -143,7 +143,7 @@ func TestHostileRequests(t *testing.T) {
 				at = 1795301740
 			}
 			d, log := recorded(t, at)
-			reply := d.answer(c.Request, peer)
+			reply := d.answer(c.Request, peer, viaUDP)
 			if len(reply) > 4096 { // the limit of the KDCs that were recorded
 				reply = d.plainError(krbmsg.ErrResponseTooBig)
 			}

@@ -182,7 +182,7 @@ func (s *Server) serveStream(st *stream) {
 		if !s.conns.busy(st) {
 			return
 		}
-		reply := s.d.answer(msg, st.from)
+		reply := s.d.answer(msg, st.from, viaTCP)
 		s.conns.buffered.Add(-int64(cap(msg)))
 		if reply == nil || st.SetWriteDeadline(time.Now().Add(s.o.FrameTimeout)) != nil || writeMessage(st, reply) != nil {
 			return

@@ -95,7 +95,7 @@ func (s *Server) serveUDP(ctx context.Context, u *udpSocket) error {
 // answerDatagram answers one datagram; a reply that is too long becomes an error that sends
 // the client to TCP, where the cache has the reply.
 func (s *Server) answerDatagram(msg []byte, from netip.Addr) []byte {
-	reply := s.d.answer(msg, from)
+	reply := s.d.answer(msg, from, viaUDP)
 	if len(reply) > s.o.MaxDgramReply {
 		return s.d.plainError(krbmsg.ErrResponseTooBig)
 	}
