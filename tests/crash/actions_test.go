@@ -6,6 +6,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"krealm/tests/testrealm"
 )
 
 // action is one thing that is done to the realm. It returns at once; what has to end ends by
@@ -68,6 +70,18 @@ var actions = []action{
 		d.args = []string{"-T", fmt.Sprint(offset)}
 		w.kill(d, 0)
 		w.later(w.between(time.Second, 3*time.Second), func(context.Context) { d.args = nil; w.kill(d, 0) })
+	}},
+	{"clock of a host steps", 6, func(_ context.Context, w *world) {
+		h := pick(w, append([]*testrealm.Host{w.realm.Master}, w.realm.Slaves...))
+		offset := time.Duration(w.rng.IntN(400)-200) * time.Second // clocks may differ by 300
+		switch w.rng.IntN(4) {
+		case 0:
+			offset *= 20 // an hour: beyond that
+		case 1:
+			offset *= 2000 // days: beyond the end of every ticket
+		}
+		w.step(h, offset)
+		w.later(w.between(500*time.Millisecond, 3*time.Second), func(context.Context) { w.step(h, 0) })
 	}},
 	{"full copy", 2, func(ctx context.Context, w *world) {
 		// krep may be down, or be stopped, at this moment: then nothing comes of it
@@ -138,6 +152,9 @@ func (w *world) heal(ctx context.Context) {
 	}
 	if w.disk != "" {
 		w.empty()
+	}
+	for _, h := range append([]*testrealm.Host{w.realm.Master}, w.realm.Slaves...) {
+		w.step(h, 0)
 	}
 	for _, d := range w.daemons() {
 		w.signal(d, syscall.SIGCONT)

@@ -55,7 +55,7 @@ func testMain(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	bin = dir
-	if err := testrealm.Build(context.Background(), "../..", bin, false); err != nil {
+	if err := testrealm.BuildStepped(context.Background(), "../..", bin); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -66,6 +66,24 @@ func check(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestStep: the programs' wall clock can be stepped, or the story would tell nothing of it.
+func TestStep(t *testing.T) {
+	r, err := testrealm.New(testrealm.Options{Bin: bin})
+	check(t, err)
+	defer func() { check(t, r.Close()) }()
+	f, err := testrealm.ReadFixture("../testdata/realm")
+	check(t, err)
+	check(t, r.LoadFixture(t.Context(), f))
+	check(t, r.Master.Step(1000*24*time.Hour))
+	_, err = r.Master.Kadmin(t.Context(), "addprinc -clearpolicy -randkey tomorrow")
+	check(t, err)
+	out, err := r.Master.Kadmin(t.Context(), "getprinc tomorrow")
+	check(t, err)
+	if year := time.Now().Add(1000 * 24 * time.Hour).UTC().Format("2006"); !strings.Contains(out, year) {
+		t.Errorf("not made in %s:\n%s", year, out)
 	}
 }
 

@@ -11,6 +11,8 @@
 //   - the disk of slave3, which holds its database and its spool, filled to the last byte (a tmpfs in
 //     a mount namespace of the test's own; where none can be made the log of the test says so)
 //   - a KDC whose clock is off, by less and by more than the clocks may differ
+//   - a host whose wall clock steps forwards or backwards, by minutes, hours or days, and back: krep,
+//     krepd, KDC and kadmin.local together, while they run (testrealm.BuildStepped)
 //   - a full copy asked for; the slave list read again
 //
 // A daemon that ends by itself, other than for want of disk, fails the test. In the end all is
@@ -19,9 +21,8 @@
 // change whose command was told that it is made is there, and no change that nobody asked for;
 // krep says that all is well; and each slave's KDC takes the passwords that were set.
 //
-// The clocks of krep and krepd are not stepped: libfaketime has no hold on a Go program, which
-// asks the kernel for the time without the C library, and the kernel has no namespace for this
-// clock. tests/sim steps them.
+// What is not stepped with a wall clock is the time that the kernel gives files, as on a host with a
+// file server, and the monotonic clock, which no administrator can step.
 //
 // The seed decides what happens and when, but not how the machine schedules what runs, so a run is
 // not repeated exactly by its seed.

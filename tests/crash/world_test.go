@@ -197,6 +197,13 @@ func (w *world) kill(d *daemon, away time.Duration) {
 	w.later(away, func(ctx context.Context) { w.start(ctx, d) })
 }
 
+// step steps the wall clock of a host, of all that runs there and all that is started there.
+func (w *world) step(h *testrealm.Host, offset time.Duration) {
+	if err := h.Step(offset); err != nil {
+		w.t.Error(err)
+	}
+}
+
 // fill fills slave3's disk to the last byte for a while.
 func (w *world) fill(away time.Duration) {
 	name := filepath.Join(w.disk, "filler")

@@ -139,6 +139,7 @@ type Host struct {
 	// {"nsenter", "--net=/run/netns/slave1"}. It has to end by executing the rest in its own place.
 	Wrap []string
 
+	clock string // file
 	realm *Realm
 	held  map[int]*port
 	runs  int
@@ -153,7 +154,7 @@ func (r *Realm) AddHost(name string) (*Host, error) {
 		Database: filepath.Join(dir, "principal"), Stash: filepath.Join(dir, "stash"),
 		Delta: filepath.Join(dir, "delta"), Spool: filepath.Join(dir, "spool"),
 		Keytab: filepath.Join(dir, "krep.keytab"), SlaveList: filepath.Join(dir, "slaves"),
-		Control: filepath.Join(dir, "control"),
+		Control: filepath.Join(dir, "control"), clock: filepath.Join(dir, "clock"),
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
@@ -164,6 +165,9 @@ func (r *Realm) AddHost(name string) (*Host, error) {
 			return nil, err
 		}
 		*number, h.held[p.Number] = p.Number, p
+	}
+	if err := os.WriteFile(h.clock, make([]byte, 8), 0o600); err != nil {
+		return nil, err
 	}
 	r.hosts = append(r.hosts, h)
 	krb5 := fmt.Sprintf(krb5Conf, RealmName, RealmName, h.KDCPort)
@@ -247,7 +251,7 @@ func (h *Host) Env() []string {
 	return append(os.Environ(),
 		"KRB5_CONFIG="+h.KRB5Conf, "KRB5_KDC_PROFILE="+h.KDCConf,
 		"KRB5CCNAME=FILE:"+filepath.Join(h.Dir, "ccache"),
-		"KRB5RCACHETYPE=none", "LC_ALL=C.UTF-8", "TZ=UTC",
+		clockVariable+"="+h.clock, "KRB5RCACHETYPE=none", "LC_ALL=C.UTF-8", "TZ=UTC",
 		"PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
 }
 
