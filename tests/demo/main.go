@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"krealm/tests/testrealm"
 )
 
 // showTimeout bounds the whole show; it takes a few seconds on an idle machine.
@@ -28,6 +30,13 @@ func main() {
 
 // run is the whole program; it returns the exit status.
 func run(ctx context.Context, bin, fixture string, stdout, stderr io.Writer) int {
+	swept, err := testrealm.Sweep()
+	for _, dir := range swept {
+		fmt.Fprintln(stdout, "removed", dir, "of a run that was killed")
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "demo:", err)
+	}
 	d, err := newDemo(bin, fixture, stdout)
 	if err != nil {
 		fmt.Fprintln(stderr, "demo:", err)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -123,4 +125,54 @@ func (c *cancelAt) Write(p []byte) (int, error) {
 		c.cancel()
 	}
 	return len(p), nil
+}
+
+// TestKilledRunIsSwept: the directory of a run that was killed is removed by the next one, that of
+// a run that goes on and one that was kept are not.
+func TestKilledRunIsSwept(t *testing.T) {
+	temp := runOnce(t)
+	alive, err := testrealm.New(testrealm.Options{Bin: bin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alive.Close()
+	kept, err := testrealm.New(testrealm.Options{Bin: bin, Keep: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	demo := filepath.Join(t.TempDir(), "demo")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", demo, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	run := exec.CommandContext(t.Context(), demo, "-bin", bin, "-fixture", fixture)
+	out, err := run.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if strings.Contains(lines.Text(), "krepd is killed") {
+			break
+		}
+	}
+	if err := run.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = run.Wait()
+	if n := len(left(t, temp)); n != 3 {
+		t.Fatalf("%d directories, want 3", n)
+	}
+	swept, err := testrealm.Sweep()
+	if err != nil || len(swept) != 1 || swept[0] == alive.Dir || swept[0] == kept.Dir {
+		t.Errorf("%v, %v", swept, err)
+	}
+	if n := len(left(t, temp)); n != 2 {
+		t.Errorf("%d directories left, want 2", n)
+	}
+	if err := kept.Close(); err != nil {
+		t.Error(err)
+	}
 }

@@ -35,6 +35,7 @@ type Realm struct {
 	Master *Host
 	Slaves []*Host
 
+	owner     *os.File // see own; nil: the directory is kept
 	keep      bool
 	count     bool
 	hosts     []*Host
@@ -61,11 +62,17 @@ func New(o Options) (*Realm, error) {
 			}
 		}
 	}
-	dir, err := os.MkdirTemp("", "krealm-") // 0700
+	dir, err := os.MkdirTemp("", dirPattern) // 0700
 	if err != nil {
 		return nil, err
 	}
-	r := &Realm{Dir: dir, Bin: bin, Daemon: daemon, keep: o.Keep, count: o.CountLogins}
+	var owner *os.File
+	if !o.Keep {
+		if owner, err = own(dir); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	r := &Realm{owner: owner, Dir: dir, Bin: bin, Daemon: daemon, keep: o.Keep, count: o.CountLogins}
 	names := o.Slaves
 	if names == nil {
 		names = []string{"slave1", "slave2"}
@@ -100,7 +107,7 @@ func (r *Realm) Close() error {
 	if r.keep {
 		return nil
 	}
-	return os.RemoveAll(r.Dir)
+	return errors.Join(os.RemoveAll(r.Dir), r.owner.Close())
 }
 
 // Logs gives the end of what each process wrote, for the message of a failed test.
