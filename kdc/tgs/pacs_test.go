@@ -113,6 +113,80 @@ func TestPACOrNone(t *testing.T) {
 	}
 }
 
+// TestServicePACs is section 6.3: the signatures of the PAC in a service ticket that is shown as
+// header or as evidence.
+func TestServicePACs(t *testing.T) {
+	svc, home := kdctest.Name("A.TEST", "svc128"), tgsOf("A.TEST", "A.TEST")
+	type issue = func(w *world, p *krbmsg.EncTicketPart)
+	with := func(service bool, server, kdc func(w *world) *krbcrypto.Key) issue {
+		return func(w *world, p *krbmsg.EncTicketPart) {
+			buffers := []pac.Buffer{info(t, exchange.Principal{Name: p.CName, Realm: p.CRealm}, false)}
+			pac.Issue(p, buffers, server(w), kdc(w), service)
+		}
+	}
+	key := func(of exchange.Principal) func(w *world) *krbcrypto.Key {
+		return func(w *world) *krbcrypto.Key { return kdctest.Key(t, w.r, of) }
+	}
+	other := func(e int32, n int) func(*world) *krbcrypto.Key {
+		return func(*world) *krbcrypto.Key { return kdctest.NewKey(t, e, make([]byte, n)) }
+	}
+	derived := func(w *world) *krbcrypto.Key {
+		k, err := pac.KDCKey(kdctest.Key(t, w.r, home), "aes128-cts-hmac-sha256-128")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	for _, c := range []struct {
+		name    string
+		issue   issue
+		privsvr string
+		code    int32
+	}{
+		{"all four", with(true, key(svc), key(home)), "", 0},
+		{"none of the ticket and the whole (a 1.20.1 KDC lacks one)", with(false, key(svc), key(home)), "", 60},
+		{"KDC's by another key", with(true, key(svc), other(18, 32)), "", 41},
+		{"KDC's in another enctype", with(true, key(svc), other(17, 16)), "", 60},
+		{"server's by another key", with(true, other(17, 16), key(home)), "", 41},
+		{"KDC's in the enctype the server wants", with(true, key(svc), derived), "aes128-cts-hmac-sha256-128", 0},
+		{"KDC's not in the enctype the server wants", with(true, key(svc), key(home)), "aes128-cts-hmac-sha256-128", 60},
+		{"ticket changed", func(w *world, p *krbmsg.EncTicketPart) {
+			with(true, key(svc), key(home))(w, p)
+			p.Flags |= krbmsg.FlagHWAuth
+		}, "", 41},
+	} {
+		for _, evidence := range []bool{false, true} {
+			w := newWorld(t)
+			status := "HEADER_PAC"
+			w.attribute("svc128", "pac_privsvr_enctype", c.privsvr)
+			if evidence {
+				status = "2ND_TKT_PAC"
+				w.ask4("a256")
+				w.body.Options = krbmsg.OptCNameInAddlTkt
+				forged := kdctest.Forge(t, w.r, svc, func(p *krbmsg.EncTicketPart) { c.issue(w, p) })
+				w.body.Tickets = []krbmsg.Ticket{forged.Ticket}
+				w.part = func(p *krbmsg.EncTicketPart) {
+					named(svc)(p)
+					w.signed(home, info(t, svc, false))(p)
+				}
+			} else {
+				w.server = svc
+				w.ask4("svc128")
+				w.body.Options = krbmsg.OptForwarded
+				w.part = func(p *krbmsg.EncTicketPart) { c.issue(w, p) }
+			}
+			out, _ := w.ask()
+			code, text := kdctest.Code(t, out)
+			switch {
+			case c.code != 0 && (code != c.code || text != status), c.code == 0 && !evidence && code != 0:
+				t.Errorf("%s: %d %s (%v)", c.name, code, text, out.Event.Err)
+			case c.code == 0 && evidence && text != "UNSUPPORTED_S4U2PROXY_REQUEST": // which comes after
+				t.Errorf("%s as evidence: %d %s (%v)", c.name, code, text, out.Event.Err)
+			}
+		}
+	}
+}
+
 // TestTransitedOctets is section 5.7: the list in an issued ticket.
 func TestTransitedOctets(t *testing.T) {
 	for _, c := range []struct{ client, list, want string }{
