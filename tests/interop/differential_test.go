@@ -130,8 +130,9 @@ const twinKRB5 = `[libdefaults]
     .a.test = A.TEST
 `
 
-// newTwins starts both KDCs. more are entries beside the recorded ones: copies of others, changed.
-func newTwins(t *testing.T, more []entry) *twins {
+// newTwins starts both KDCs. more are entries beside the recorded ones: copies of others, changed;
+// conf is more configuration.
+func newTwins(t *testing.T, more []entry, conf ...string) *twins {
 	t.Helper()
 	ctx, r := newRealmWith(t, testrealm.Options{Slaves: []string{}, CountLogins: true})
 	x := &twins{t: t, like: map[string]string{}, keys: kdcfixture.LongTermKeys(t)}
@@ -143,6 +144,7 @@ func newTwins(t *testing.T, more []entry) *twins {
 	mit := must(r.AddHost("mit"))(t)
 	for i, h := range []*testrealm.Host{r.Master, mit} {
 		writeFile(t, h.KDCConf, fmt.Appendf(nil, twinConf, h.Database, h.Stash, h.KDCPort, dumpFile(h, "kdc.log")))
+		addLines(t, h.KDCConf, strings.Join(conf, ""))
 		writeFile(t, h.KRB5Conf, []byte(twinKRB5))
 		s := &site{Host: h, realm: "A.TEST", stock: i == 1}
 		s.tool(ctx, t, "kdb5_util", "load", dump)
@@ -363,11 +365,11 @@ func (q *question) times(auth int64, start krbmsg.Opt[int64], end int64, renew k
 		return fmt.Sprintf("start%+d", t-from)
 	}
 	s := "end " + word(end)
-	if start.Set {
-		s += " start set"
-		if q.body.From.Set && start.V == q.body.From.V {
-			s += " from"
-		}
+	switch {
+	case q.body.From.Set && start.Set && start.V == q.body.From.V:
+		s += " start from"
+	case start.Set:
+		s += fmt.Sprintf(" start auth%+d", start.V-auth)
 	}
 	if renew.Set {
 		s += " renew " + word(renew.V)

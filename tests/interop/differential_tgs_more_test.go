@@ -22,7 +22,7 @@ func craftedEtypes() (cases []craftedCase) {
 }
 
 // craftedTimes is about till, rtime and what limits them.
-func craftedTimes(x *twins) (cases []craftedCase) {
+func craftedTimes() (cases []craftedCase) {
 	const day = 86400
 	at := func(name string, f func(b *krbmsg.KDCReqBody, now int64), more ...tweak) {
 		for _, server := range [][]string{{"svc128"}, {"svcshort"}, home} {
@@ -149,9 +149,6 @@ func craftedSecond() []craftedCase {
 
 // craftedArmors is FAST in the TGS.
 func craftedArmors() []craftedCase {
-	spoil := func(f func(a *krbmsg.FastArmoredReq, key *krbcrypto.Key, tgsReq []byte)) tweak {
-		return allOf(withArmor(0), func(c *crafted) { c.fast.change = f })
-	}
 	return []craftedCase{
 		{name: "fast", change: withArmor(0)},
 		{name: "fast, names hidden", change: withArmor(krbmsg.FastHideClientNames)},
@@ -180,6 +177,31 @@ func craftedArmors() []craftedCase {
 		{name: "fast, rc4 subkey", change: allOf(withArmor(0), withSubkey(23))},
 		{name: "fast, camellia subkey", change: allOf(withArmor(0), withSubkey(25))},
 		{name: "fast, no subkey", change: allOf(withArmor(0), func(c *crafted) { c.subkey = nil })},
+		{name: "fast, undecodable", change: allOf(withArmor(0), func(c *crafted) { c.whole = func(q *krbmsg.KDCReq) { q.PAData[1].Value = []byte{0xa0, 0} } })},
+		{name: "fast, empty", change: allOf(withArmor(0), func(c *crafted) { c.whole = func(q *krbmsg.KDCReq) { q.PAData[1].Value = []byte{} } })},
+		{name: "fast, 149", change: allOf(withArmor(0), withPA(krbmsg.PAData{Type: 149, Value: []byte{}}))},
+		{name: "fast, 149 outside", change: allOf(withArmor(0), func(c *crafted) {
+			c.whole = func(q *krbmsg.KDCReq) { q.PAData = append(q.PAData, krbmsg.PAData{Type: 149, Value: []byte{}}) }
+		})},
+		{name: "fast, 167", change: allOf(withArmor(0), withPA(krbmsg.PAData{Type: 167, Value: krbmsg.Marshal(krbmsg.PACOptions{Flags: krbmsg.PACOptionRBCD})}))},
+		{name: "149", change: withPA(krbmsg.PAData{Type: 149, Value: []byte{}})},
+		{name: "149, subkey", change: allOf(withSubkey(17), withPA(krbmsg.PAData{Type: 149, Value: []byte{}}))},
+		{name: "167", change: withPA(krbmsg.PAData{Type: 167, Value: krbmsg.Marshal(krbmsg.PACOptions{Flags: krbmsg.PACOptionRBCD})})},
+		{name: "167, other flags", change: withPA(krbmsg.PAData{Type: 167, Value: krbmsg.Marshal(krbmsg.PACOptions{Flags: 0xf0000000})})},
+		{name: "167, no flags", change: withPA(krbmsg.PAData{Type: 167, Value: krbmsg.Marshal(krbmsg.PACOptions{})})},
+		{name: "167, garbage", change: withPA(krbmsg.PAData{Type: 167, Value: []byte{1}})},
+		{name: "128 false", change: withPA(krbmsg.PAData{Type: 128, Value: krbmsg.Marshal(krbmsg.PACRequest{})})},
+		{name: "128 garbage", change: withPA(krbmsg.PAData{Type: 128, Value: []byte{1}})},
+		{name: "unknown padata", change: withPA(krbmsg.PAData{Type: -5, Value: []byte{1}}, krbmsg.PAData{Type: 2, Value: []byte{1}}, krbmsg.PAData{Type: 151, Value: []byte{}})},
+	}
+}
+
+// craftedBadArmors is about armors that are wrong.
+func craftedBadArmors() []craftedCase {
+	spoil := func(f func(a *krbmsg.FastArmoredReq, key *krbcrypto.Key, tgsReq []byte)) tweak {
+		return allOf(withArmor(0), func(c *crafted) { c.fast.change = f })
+	}
+	return []craftedCase{
 		{name: "fast, armor named", change: spoil(func(a *krbmsg.FastArmoredReq, _ *krbcrypto.Key, ap []byte) {
 			a.Armor = krbmsg.Some(krbmsg.FastArmor{Type: 1, Value: ap})
 		})},
@@ -205,22 +227,6 @@ func craftedArmors() []craftedCase {
 		{name: "fast, checksum MD5 wrong", change: spoil(func(a *krbmsg.FastArmoredReq, _ *krbcrypto.Key, ap []byte) {
 			a.Checksum = krbmsg.Checksum{Type: krbcrypto.SumMD5, Sum: make([]byte, 16)}
 		})},
-		{name: "fast, undecodable", change: allOf(withArmor(0), func(c *crafted) { c.whole = func(q *krbmsg.KDCReq) { q.PAData[1].Value = []byte{0xa0, 0} } })},
-		{name: "fast, empty", change: allOf(withArmor(0), func(c *crafted) { c.whole = func(q *krbmsg.KDCReq) { q.PAData[1].Value = []byte{} } })},
-		{name: "fast, 149", change: allOf(withArmor(0), withPA(krbmsg.PAData{Type: 149, Value: []byte{}}))},
-		{name: "fast, 149 outside", change: allOf(withArmor(0), func(c *crafted) {
-			c.whole = func(q *krbmsg.KDCReq) { q.PAData = append(q.PAData, krbmsg.PAData{Type: 149, Value: []byte{}}) }
-		})},
-		{name: "fast, 167", change: allOf(withArmor(0), withPA(krbmsg.PAData{Type: 167, Value: krbmsg.Marshal(krbmsg.PACOptions{Flags: krbmsg.PACOptionRBCD})}))},
-		{name: "149", change: withPA(krbmsg.PAData{Type: 149, Value: []byte{}})},
-		{name: "149, subkey", change: allOf(withSubkey(17), withPA(krbmsg.PAData{Type: 149, Value: []byte{}}))},
-		{name: "167", change: withPA(krbmsg.PAData{Type: 167, Value: krbmsg.Marshal(krbmsg.PACOptions{Flags: krbmsg.PACOptionRBCD})})},
-		{name: "167, other flags", change: withPA(krbmsg.PAData{Type: 167, Value: krbmsg.Marshal(krbmsg.PACOptions{Flags: 0xf0000000})})},
-		{name: "167, no flags", change: withPA(krbmsg.PAData{Type: 167, Value: krbmsg.Marshal(krbmsg.PACOptions{})})},
-		{name: "167, garbage", change: withPA(krbmsg.PAData{Type: 167, Value: []byte{1}})},
-		{name: "128 false", change: withPA(krbmsg.PAData{Type: 128, Value: krbmsg.Marshal(krbmsg.PACRequest{})})},
-		{name: "128 garbage", change: withPA(krbmsg.PAData{Type: 128, Value: []byte{1}})},
-		{name: "unknown padata", change: withPA(krbmsg.PAData{Type: -5, Value: []byte{1}}, krbmsg.PAData{Type: 2, Value: []byte{1}}, krbmsg.PAData{Type: 151, Value: []byte{}})},
 	}
 }
 
@@ -307,6 +313,14 @@ func craftedPACs() []craftedCase {
 		})},
 		{name: "PAC, service without", change: serverNamed("svcnopac")},
 		{name: "PAC, changepw", change: serverNamed("kadmin", "changepw")},
+	}
+}
+
+// craftedServicePACs is about the PAC in service tickets.
+func craftedServicePACs() []craftedCase {
+	type part = *krbmsg.EncTicketPart
+	other := func() *krbcrypto.Key { k, _ := krbcrypto.RandomKey(18); return k }
+	return []craftedCase{
 		{name: "service ticket renewed", change: allOf(serviceHeader("svc128", signService), withOptions(krbmsg.OptRenew), renewableHeader)},
 		{name: "service ticket renewed, TGT's PAC", change: allOf(serviceHeader("svc128", signTGT), withOptions(krbmsg.OptRenew), renewableHeader)},
 		{name: "service ticket renewed, no PAC", change: allOf(serviceHeader("svc128", nil), withOptions(krbmsg.OptRenew), renewableHeader)},
@@ -350,9 +364,10 @@ func craftedAuthData() []craftedCase {
 				withSubkey(17)(c)
 			}
 			// The session key is not known before the ticket is made.
-			k := must(krbcrypto.RandomKey(18))(c.x.t)
-			c.parts = append(c.parts, func(p *krbmsg.EncTicketPart) { p.Key = krbmsg.EncryptionKey{Etype: 18, Value: k.Bytes()} })
-			c.creds = func(s *kdctest.Creds) { s.Session = k }
+			session := must(krbcrypto.RandomKey(18))(c.x.t)
+			c.parts = append(c.parts, func(p *krbmsg.EncTicketPart) { p.Key = krbmsg.EncryptionKey{Etype: 18, Value: session.Bytes()} })
+			c.creds = func(s *kdctest.Creds) { s.Session = session }
+			k := session
 			if bySubkey {
 				k = c.subkey
 			}
@@ -360,15 +375,6 @@ func craftedAuthData() []craftedCase {
 		}
 	}
 	mine := krbmsg.AuthDataEntry{Type: 999, Data: []byte("mine")}
-	indicators := func(server string, list ...string) tweak {
-		return allOf(serverNamed(server), func(c *crafted) {
-			c.sign = func(p *krbmsg.EncTicketPart, server, home *krbcrypto.Key) {
-				info, _ := pac.ClientInfo(p.CName, p.AuthTime)
-				authdata.Compose(p, &authdata.Content{Indicators: list, PAC: []pac.Buffer{{Type: pac.TypeClientInfo, Data: info}}}, &authdata.Keys{Server: server, TGT: home, TGTKvno: 1, PAC: home})
-			}
-		})
-	}
-	after := func(f func(p *krbmsg.EncTicketPart)) tweak { return func(c *crafted) { c.after = f } }
 	return []craftedCase{
 		{name: "authdata by session", change: request(4, false, mine)},
 		{name: "authdata by subkey", change: request(5, true, mine)},
@@ -393,6 +399,21 @@ func craftedAuthData() []craftedCase {
 		}},
 		{name: "authdata empty cipher", change: func(c *crafted) { c.body.AuthData = krbmsg.Some(krbmsg.EncryptedData{Etype: 18, Cipher: []byte{}}) }},
 		{name: "authdata, service without", change: allOf(serverNamed("svcnopac"), request(4, false, mine))},
+	}
+}
+
+// craftedIndicators is about authentication indicators in the TGT.
+func craftedIndicators() []craftedCase {
+	indicators := func(server string, list ...string) tweak {
+		return allOf(serverNamed(server), func(c *crafted) {
+			c.sign = func(p *krbmsg.EncTicketPart, server, home *krbcrypto.Key) {
+				info, _ := pac.ClientInfo(p.CName, p.AuthTime)
+				authdata.Compose(p, &authdata.Content{Indicators: list, PAC: []pac.Buffer{{Type: pac.TypeClientInfo, Data: info}}}, &authdata.Keys{Server: server, TGT: home, TGTKvno: 1, PAC: home})
+			}
+		})
+	}
+	after := func(f func(p *krbmsg.EncTicketPart)) tweak { return func(c *crafted) { c.after = f } }
+	return []craftedCase{
 		{name: "indicator", change: indicators("svc128", "strong")},
 		{name: "indicator wanted", change: indicators("svcind", "strong")},
 		{name: "indicator of two", change: indicators("svcind2", "x", "strong", "two")},
@@ -419,9 +440,6 @@ func craftedRealms() []craftedCase {
 		return allOf(func(c *crafted) { c.server, c.sign = kdctest.Name("B.TEST", home...), signTGT }, partly(func(p *krbmsg.EncTicketPart) {
 			p.CName, p.CRealm, p.Transited.Contents = krbmsg.NewName(1, client), []byte(realm), []byte(transited)
 		}), allOf(more...))
-	}
-	kind := func(t int32, parts ...string) tweak {
-		return func(c *crafted) { c.body.SName = krbmsg.Some(krbmsg.NewName(t, parts...)) }
 	}
 	canon := withOptions(krbmsg.OptCanonicalize)
 	return []craftedCase{
@@ -466,6 +484,16 @@ func craftedRealms() []craftedCase {
 		{name: "krbtgt of three", change: serverNamed("krbtgt", "B.TEST", "x")},
 		{name: "foreign realm asked", change: func(c *crafted) { c.body.Realm = []byte("B.TEST") }},
 		{name: "unknown realm asked", change: func(c *crafted) { c.body.Realm = []byte("X.EXAMPLE") }},
+	}
+}
+
+// craftedNames is about names that lead elsewhere or nowhere, and what else stands in the body.
+func craftedNames() []craftedCase {
+	kind := func(t int32, parts ...string) tweak {
+		return func(c *crafted) { c.body.SName = krbmsg.Some(krbmsg.NewName(t, parts...)) }
+	}
+	canon := withOptions(krbmsg.OptCanonicalize)
+	return []craftedCase{
 		{name: "host of B", change: allOf(canon, kind(3, "host", "x.b.test"))},
 		{name: "host of B, type 2", change: allOf(canon, kind(2, "host", "x.b.test"))},
 		{name: "host of B, type 0", change: allOf(canon, kind(0, "host", "x.b.test"))},
