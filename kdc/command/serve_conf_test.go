@@ -230,6 +230,7 @@ func TestPluginsAreTolerated(t *testing.T) {
 			[]string{"kdcauthdata: module", "certauth: module", "audit: module"}},
 		{"mechanisms that are not there", "kdcpreauth = {\n disable = pkinit\n disable = otp\n }", nil},
 		{"SPAKE off", "kdcpreauth = {\n disable = spake\n }", nil},
+		{"timestamp off", "kdcpreauth = {\n disable = encrypted_timestamp\n }", nil},
 		{"only some", "kdcpreauth = {\n enable_only = encrypted_timestamp\n enable_only = encrypted_challenge\n }", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -246,6 +247,9 @@ func TestPluginsAreTolerated(t *testing.T) {
 					if !got.log.has(w) {
 						t.Errorf("log %q lacks %q", got.log.lines, w)
 					}
+				}
+				if off := c.name == "timestamp off"; got.s.NoTimestamp != off || got.s.NoChallenge {
+					t.Errorf("timestamps off %v, challenges off %v", got.s.NoTimestamp, got.s.NoChallenge)
 				}
 				if off := strings.Contains(c.name, "SPAKE") || c.name == "only some"; off != (len(got.s.SPAKEGroups) == 0) {
 					t.Errorf("SPAKE groups %v", got.s.SPAKEGroups)

@@ -33,11 +33,6 @@ func (r *servedRealm) ignored() []string {
 			say(path, "[plugins] %s: module = %q is not loaded: this KDC takes no modules", word, value)
 		}
 	}
-	for _, mechanism := range []string{"encrypted_timestamp", "encrypted_challenge"} {
-		if path, off := r.switchedOff(mechanism); off {
-			say(path, "[plugins] kdcpreauth: %s cannot be switched off", mechanism)
-		}
-	}
 	for _, word := range pkinitWords {
 		if path := r.path(word); p.Has(path...) {
 			say(path, "%s has no effect: PKINIT is not supported", word)
@@ -63,15 +58,12 @@ func (r *servedRealm) ignored() []string {
 	return out
 }
 
-// switchedOff reports whether [plugins] kdcpreauth leaves a mechanism out, and by which relation.
-func (r *servedRealm) switchedOff(mechanism string) (path []string, off bool) {
+// switchedOff reports whether [plugins] kdcpreauth leaves out a mechanism that this KDC has.
+func (r *servedRealm) switchedOff(mechanism string) bool {
 	p := r.all.Profile()
-	only, not := []string{"plugins", "kdcpreauth", "enable_only"}, []string{"plugins", "kdcpreauth", "disable"}
-	if slices.Contains(p.Strings(not...), mechanism) {
-		return not, true
-	}
-	list := p.Strings(only...)
-	return only, len(list) > 0 && !slices.Contains(list, mechanism)
+	only := p.Strings("plugins", "kdcpreauth", "enable_only")
+	return slices.Contains(p.Strings("plugins", "kdcpreauth", "disable"), mechanism) ||
+		len(only) > 0 && !slices.Contains(only, mechanism)
 }
 
 // tellIgnored logs them.

@@ -266,6 +266,8 @@ func (r *servedRealm) settings() (realm.Settings, error) {
 		ECIndicator:      r.conf.EncryptedChallengeIndicator,
 		HostBased:        r.conf.HostBased,
 		NoHostReferral:   r.conf.NoHostReferral,
+		NoTimestamp:      r.switchedOff("encrypted_timestamp"),
+		NoChallenge:      r.switchedOff("encrypted_challenge"),
 	}
 	r.spake(&s)
 	var errs [4]error
@@ -323,7 +325,7 @@ func (r *servedRealm) spake(s *realm.Settings) {
 	if s.SPAKEGroups, unknown = spake.ParseGroups(list); len(unknown) > 0 {
 		complain("spake_preauth_groups: unknown %q", unknown)
 	}
-	if _, off := r.switchedOff("spake"); off {
+	if r.switchedOff("spake") {
 		s.SPAKEGroups = nil
 		return
 	}
