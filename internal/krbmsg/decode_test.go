@@ -128,6 +128,13 @@ func TestDecodingRules(t *testing.T) {
 		{"length not minimal", map[uint8]func(*der.Writer){7: raw(2, 0x81, 1, 5)}, nil},
 		{"name without parts", map[uint8]func(*der.Writer){1: raw(0x30, 9, 0xa0, 3, 2, 1, 1, 0xa1, 2, 0x30, 0)},
 			func(q *KDCReq) bool { return q.Body.CName.Set && len(q.Body.CName.V.Parts) == 0 }},
+		{"name of 32768 parts", map[uint8]func(*der.Writer){1: func(w *der.Writer) {
+			PrincipalName{Parts: make([][]byte, 1<<15)}.AppendTo(w)
+		}}, func(q *KDCReq) bool { return len(q.Body.CName.V.Parts) == 1<<15 }},
+		{"name of 32769 parts", map[uint8]func(*der.Writer){1: func(w *der.Writer) {
+			PrincipalName{Parts: make([][]byte, 1<<15+1)}.AppendTo(w)
+		}}, nil},
+		{"the last field twice", map[uint8]func(*der.Writer){11: raw(0x30, 0), 12: raw(0x30, 0)}, flags(OptForwardable)},
 		{"ticket of one octet", map[uint8]func(*der.Writer){11: raw(0x30, 1, 0)}, nil},
 	}
 	for _, c := range cases {

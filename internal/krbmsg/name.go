@@ -97,11 +97,24 @@ func appendEscaped(dst, s []byte) []byte {
 	return dst
 }
 
+// maxParts is how many parts a name may have. No database holds names of so many; without a bound
+// two octets of a message would buy a dozen times as much memory.
+const maxParts = 1 << 15
+
 func readName(r *der.Reader) (n PrincipalName) {
 	r.Enter(der.TagSequence)
 	n.Type = field(r, 0, (*der.Reader).Int32)
 	r.Enter(der.Context(1))
-	n.Parts = list(r, (*der.Reader).GeneralString)
+	n.Parts = [][]byte{}
+	r.Enter(der.TagSequence)
+	for r.More() {
+		if len(n.Parts) == maxParts {
+			r.Fail(der.ErrValue)
+			break
+		}
+		n.Parts = append(n.Parts, r.GeneralString())
+	}
+	r.Close()
 	r.Close()
 	r.Leave()
 	return n

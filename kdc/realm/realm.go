@@ -45,8 +45,16 @@ func New(s Settings, db Database, keys KeyOpener) *Realm {
 	return &Realm{Settings: s, db: db, keys: keys}
 }
 
-// Lookup finds the entry of a name. It does not follow aliases.
+// Lookup finds the entry of a name. It does not follow aliases. A name that is too long for any entry is
+// not written out to be looked for: it comes from a client, who may send a million octets.
 func (r *Realm) Lookup(name krbmsg.PrincipalName, realm []byte) (*Entry, bool) {
+	size := len(realm) + len(name.Parts)
+	for _, p := range name.Parts {
+		size += len(p)
+	}
+	if size > dumpfmt.MaxName {
+		return nil, false
+	}
 	return r.entry(name.Unparse(realm))
 }
 
