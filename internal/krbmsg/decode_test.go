@@ -1,6 +1,7 @@
 package krbmsg
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"strings"
@@ -207,5 +208,69 @@ func TestNameComparison(t *testing.T) {
 func TestErrorTextIsComplete(t *testing.T) {
 	if ErrorText(ErrPreauthFailed) != "Preauthentication failed" || !strings.HasPrefix(ErrorText(12345), "Unknown") {
 		t.Error("error texts")
+	}
+}
+
+// TestMessageRules is what section 2 says of the request around its body.
+func TestMessageRules(t *testing.T) {
+	good := asReq(nil)
+	edit := func(change func(w *der.Writer, body []byte)) []byte {
+		var q KDCReq
+		if err := q.Parse(good); err != nil {
+			t.Fatal(err)
+		}
+		w := der.NewWriter(256)
+		change(w, q.RawBody)
+		return w.Clone()
+	}
+	request := func(app uint8, version, kind int64, padata []PAData) []byte {
+		return edit(func(w *der.Writer, body []byte) {
+			w.Raw(body)
+			w.Wrap(der.Context(4), 0)
+			putList(w, 3, padata, putPAData)
+			putInt(w, 2, kind)
+			putInt(w, 1, version)
+			wrapMessage(w, app, 0)
+		})
+	}
+	for _, c := range []struct {
+		name string
+		msg  []byte
+		ok   bool
+	}{
+		{"AS", request(appASReq, 5, MsgASReq, nil), true},
+		{"TGS", request(appTGSReq, 5, MsgTGSReq, nil), true},
+		{"empty padata list", request(appASReq, 5, MsgASReq, []PAData{}), true},
+		{"negative and unknown padata", request(appASReq, 5, MsgASReq, []PAData{{Type: -7}, {Type: math.MaxInt32}}), true},
+		{"another type under the tag: refused later", request(appASReq, 5, 30, nil), true},
+		{"negative type", request(appASReq, 5, -1, nil), false},
+		{"version 4", request(appASReq, 4, MsgASReq, nil), false},
+		{"version 6", request(appASReq, 6, MsgASReq, nil), false},
+		{"another tag", request(appAPReq, 5, MsgASReq, nil), false},
+		{"no body", edit(func(w *der.Writer, _ []byte) {
+			putInt(w, 2, MsgASReq)
+			putInt(w, 1, 5)
+			wrapMessage(w, appASReq, 0)
+		}), false},
+		{"body twice inside its tag", edit(func(w *der.Writer, body []byte) {
+			w.Raw(body)
+			w.Raw(body)
+			w.Wrap(der.Context(4), 0)
+			putInt(w, 2, MsgASReq)
+			putInt(w, 1, 5)
+			wrapMessage(w, appASReq, 0)
+		}), false},
+	} {
+		var q KDCReq
+		if err := q.Parse(c.msg); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		} else if c.ok && !bytes.Equal(q.RawBody, Marshal(&q.Body)) {
+			t.Errorf("%s: raw body %x", c.name, q.RawBody)
+		}
+	}
+	for b, want := range map[string]bool{"\x6a": true, "\x6c\x00": true, "": false, "\x6e": false, "\x30": false, "\x00": false, "\x7e": false} {
+		if IsKDCReq([]byte(b)) != want {
+			t.Errorf("first octet of %q", b)
+		}
 	}
 }
