@@ -101,7 +101,7 @@
 //
 // # Reading
 //
-// A Tail holds (file, offset, state) and no bytes. It looks whenever the directory changes and four
+// A Tail holds (file, offset, state) and no bytes. It looks whenever the file or its name changes and four
 // times a second besides, for events are hints: truncation and append look the same, many
 // come as one, some file systems report none. A look takes first the inode behind the name,
 // then the size of the open file, then what is new in it. If the name stood for another file, this

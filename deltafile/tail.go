@@ -14,7 +14,7 @@ import (
 // an overflown event queue, a write through a mapping).
 const defaultPoll = 250 * time.Millisecond
 
-// Watcher wakes a Tail; DirWatch is the real one.
+// Watcher wakes a Tail; FileWatch is the real one.
 type Watcher interface {
 	// C receives after something may have changed; several changes may come as one.
 	C() <-chan struct{}
@@ -24,9 +24,9 @@ type Watcher interface {
 // TailOptions vary a Tail. The zero value is right but for tests.
 type TailOptions struct {
 	FS FS // nil: OSFS
-	// Watch starts watching a directory; nil: WatchDir. It may return a nil Watcher for a
-	// tail that only polls, such as one that catches up and ends.
-	Watch func(dir string) (Watcher, error)
+	// Watch starts watching a file, which need not exist; nil: WatchFile. It may return a nil
+	// Watcher for a tail that only polls, such as one that catches up and ends.
+	Watch func(path string) (Watcher, error)
 	Poll  time.Duration // 0: 250 ms
 }
 
@@ -68,10 +68,10 @@ func (o TailOptions) Open(path string, after State) (*Tail, error) {
 		t.poll = defaultPoll
 	}
 	if o.Watch == nil {
-		o.Watch = func(dir string) (Watcher, error) { return WatchDir(dir) }
+		o.Watch = func(path string) (Watcher, error) { return WatchFile(path) }
 	}
 	// The watch comes before the first look, so that nothing falls between the two.
-	w, err := o.Watch(filepath.Dir(t.path))
+	w, err := o.Watch(t.path)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func main() {
 	list := flag.String("slaves", "1,2,8", "numbers of slaves, with commas")
 	full := flag.Bool("full", os.Getenv("BENCH_FULL") == "1", "64 slaves too")
 	flag.IntVar(&s.changes, "n", 10000, "changes of a burst")
-	flag.IntVar(&s.singles, "singles", 300, "changes of a latency measurement")
+	flag.IntVar(&s.singles, "singles", 1000, "changes of a latency measurement")
 	flag.IntVar(&s.copied, "copy", 200000, "principals of a full copy; 0: none is measured")
 	flag.BoolVar(&s.stock, "stock", true, "measure the stock iprop pair too")
 	flag.Parse()

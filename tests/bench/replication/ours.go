@@ -170,6 +170,10 @@ func (p *pair) latency(ctx context.Context, count int) error {
 		return err
 	}
 	defer slave.close()
+	before, err := p.cost()
+	if err != nil {
+		return err
+	}
 	for range count {
 		if err := errors.Join(master.sample(), slave.sample()); err != nil {
 			return err
@@ -185,6 +189,10 @@ func (p *pair) latency(ctx context.Context, count int) error {
 		}
 		commits, applied = append(commits, committed.Sub(start)), append(applied, time.Since(committed))
 	}
+	after, err := p.cost()
+	if err != nil {
+		return err
+	}
 	trip, err := roundTrips()
 	if err != nil {
 		return err
@@ -199,6 +207,7 @@ func (p *pair) latency(ctx context.Context, count int) error {
 		verdict = "MISSED"
 	}
 	fmt.Printf("  latency / unavoidable         p50 %.2f (goal: below 2: %s)   p99 %.2f\n", last.p50/floor, verdict, last.p99/floor)
+	p.perChange(before, after, count)
 	return nil
 }
 
@@ -263,10 +272,15 @@ func (p *pair) burst(ctx context.Context, changes, writers int) error {
 	}
 	fmt.Printf("  %d changes by %d: committed in %.2f s, the last slave has all after %.2f s (%.0f changes/s); behind the last commit %.1f ms\n",
 		changes, writers, written.Seconds(), all.Seconds(), float64(changes)/all.Seconds(), (all-written).Seconds()*1e3)
+	p.perChange(before, after, changes)
+	return nil
+}
+
+// perChange prints what the daemons have used for each of a number of changes.
+func (p *pair) perChange(before, after cost, changes int) {
 	n := float64(changes)
 	fmt.Printf("    a change: %.0f octets to a slave and %.0f back; %.3f ms of processor in krep, %.3f ms in each krepd\n",
 		float64(after.sent-before.sent)/n, float64(after.received-before.received)/n, (after.krep-before.krep)/n*1e3, (after.krepd-before.krepd)/n*1e3)
-	return nil
 }
 
 // stalled stops a slave during a burst.
