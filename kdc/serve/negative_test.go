@@ -12,6 +12,7 @@ import (
 	"krealm/internal/krbmsg"
 	"krealm/kdc/as"
 	"krealm/kdc/exchange"
+	"krealm/kdc/realm"
 	"krealm/kdc/tgs"
 	"krealm/tests/kdcfixture"
 	"krealm/tests/kdctest"
@@ -55,15 +56,21 @@ func recorded(t testing.TB, at int64) (*dispatcher, *memLog) {
 	t.Helper()
 	r, _, _ := kdctest.Realm(t, "A.TEST")
 	log := new(memLog)
-	return &dispatcher{
-		realms: []Realm{{
-			Name: "A.TEST",
-			AS:   func(req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome { return as.Answer(r, req, q) },
-			TGS:  func(req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome { return tgs.Answer(r, req, q) },
-		}},
+	d := &dispatcher{
 		cache: newLookaside(), log: log, limit: newLimits(),
 		clock: func() time.Time { return time.Unix(at, 0) },
-	}, log
+	}
+	serve(d, r)
+	return d, log
+}
+
+// serve makes a dispatcher answer for a realm.
+func serve(d *dispatcher, r *realm.Realm) {
+	d.realms = []Realm{{
+		Name: "A.TEST",
+		AS:   func(req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome { return as.Answer(r, req, q) },
+		TGS:  func(req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome { return tgs.Answer(r, req, q) },
+	}}
 }
 
 func (l *memLog) count() int {
@@ -137,7 +144,7 @@ var better = map[string]struct{ answer, why string }{
 func TestHostileRequests(t *testing.T) {
 	used := map[string]bool{}
 	for _, c := range kdcfixture.Negative(t) {
-		t.Run(c.Name, func(t *testing.T) {
+		t.Run(strings.TrimSpace(c.Name+" "+c.CVE), func(t *testing.T) {
 			at := int64(kdctest.At)
 			if strings.Contains(c.Note, "1795301740") {
 				at = 1795301740
