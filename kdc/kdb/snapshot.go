@@ -19,10 +19,17 @@ type Snapshot struct {
 	f     *os.File
 	part  *io.SectionReader
 	state deltafile.State
+
+	tampered error
 }
 
 // State is what the snapshot holds.
 func (s *Snapshot) State() deltafile.State { return s.state }
+
+// Tampered is why the content is not what the changes have made of it (ErrDigest): somebody has
+// changed the rows by hand. nil: it is. The snapshot holds what is there; a replica that loads it
+// has another digest than the one kept here.
+func (s *Snapshot) Tampered() error { return s.tampered }
 
 // Size is that of the whole frame, in bytes.
 func (s *Snapshot) Size() int64 { return s.part.Size() }
@@ -66,6 +73,11 @@ func (s *Snapshot) fill(ctx context.Context, c *conn, st *state) error {
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("kdb: snapshot: %w", err)
+	}
+	if err := verifyDigest(ctx, c, st); errors.Is(err, ErrDigest) {
+		s.tampered = err
+	} else if err != nil {
+		return err
 	}
 	size, err := room.Seek(0, io.SeekCurrent)
 	if err != nil {

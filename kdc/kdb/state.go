@@ -175,22 +175,29 @@ func (db *DB) state(ctx context.Context) (st state, err error) {
 // K1). A difference is ErrDigest.
 func (db *DB) VerifyDigest(ctx context.Context) error {
 	return db.readTx(ctx, func(c *conn, st *state) error {
-		var s sum
-		var n [2]int64
-		for i, sql := range []string{"SELECT line FROM principal", "SELECT line FROM policy"} {
-			err := scan(ctx, c, sql, func(r *rows) error {
-				s.add(r.bytes(0))
-				n[i]++
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-		}
-		if got := s.digest(); got != st.digest || n[0] != st.principals || n[1] != st.policies {
-			return fmt.Errorf("kdb: %s: %d principals and %d policies with digest %s, state %s has %d, %d and %s: %w",
-				db.path, n[0], n[1], got, st.State, st.principals, st.policies, st.digest, ErrDigest)
+		if err := verifyDigest(ctx, c, st); err != nil {
+			return fmt.Errorf("kdb: %s: %w", db.path, err)
 		}
 		return nil
 	})
+}
+
+func verifyDigest(ctx context.Context, c *conn, st *state) error {
+	var s sum
+	var n [2]int64
+	for i, sql := range []string{"SELECT line FROM principal", "SELECT line FROM policy"} {
+		err := scan(ctx, c, sql, func(r *rows) error {
+			s.add(r.bytes(0))
+			n[i]++
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if got := s.digest(); got != st.digest || n[0] != st.principals || n[1] != st.policies {
+		return fmt.Errorf("%d principals and %d policies with digest %s, state %s has %d, %d and %s: %w",
+			n[0], n[1], got, st.State, st.principals, st.policies, st.digest, ErrDigest)
+	}
+	return nil
 }

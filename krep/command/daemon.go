@@ -105,7 +105,7 @@ func newKrep(s *settings, log zerolog.Logger) (*krep, error) {
 		k.source = &commandSource{dumpcmd.Source{Command: s.snapshotCmd, Realm: s.Realm.Name, Delta: s.delta,
 			Dir: filepath.Dir(s.delta), Log: k.log}}
 	} else {
-		k.source = &databaseSource{path: s.Realm.Database, dir: filepath.Dir(s.delta)}
+		k.source = &databaseSource{path: s.Realm.Database, dir: filepath.Dir(s.delta), log: k.log}
 	}
 	k.set = sender.NewSet(sender.Options{
 		Realm: s.Realm.Name, Feed: feedAdapter{k}, Source: k.source, Log: k.log,

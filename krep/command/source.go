@@ -5,6 +5,9 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
 
 	"krealm/deltafile"
 	"krealm/kdc/kdb"
@@ -21,6 +24,12 @@ type source interface {
 // databaseSource copies our own database.
 type databaseSource struct {
 	path, dir string
+	log       zerolog.Logger
+
+	// byHand: its rows are not what its changes have made of them, as was found last. A slave that
+	// has loaded a copy then rightly differs from the digest that the changes have left: it is not
+	// to be told that one, for it would ask for copies without end.
+	byHand atomic.Bool
 
 	mu sync.Mutex
 	db *kdb.DB
@@ -61,13 +70,27 @@ func (d *databaseSource) Copy(ctx context.Context) (sender.Copy, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.found(s.Tampered() != nil)
 	return s, nil
+}
+
+// found notes whether the rows were changed by hand.
+func (d *databaseSource) found(byHand bool) {
+	if d.byHand.Swap(byHand) == byHand {
+		return
+	}
+	if !byHand {
+		d.log.Info().Msg("the master's entries are what its changes have made of them again")
+		return
+	}
+	d.log.Error().Str("database", d.path).
+		Msg("the master's entries were changed behind its back: slaves that stream lack that, and are not compared with it; dump the database and load it to send what it holds to all")
 }
 
 // Digest implements sender.Source.
 func (d *databaseSource) Digest(ctx context.Context) (at deltafile.State, digest [32]byte, ok bool) {
 	db, err := d.open(ctx)
-	if err != nil {
+	if err != nil || d.byHand.Load() {
 		return deltafile.State{}, digest, false
 	}
 	at, sum, err := db.Digest(ctx)

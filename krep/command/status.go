@@ -18,7 +18,7 @@ import (
 const (
 	exitStreaming = 0 // all are streaming or catching up
 	exitLagging   = 1 // some are retrying, paused, waiting to be called, behind for long, or fed by another krep too
-	exitBroken    = 2 // some are broken
+	exitBroken    = 2 // some are broken, or the master's entries were changed behind its back
 	exitNoAnswer  = daemon.ExitNoAnswer
 )
 
@@ -36,6 +36,9 @@ func (s *settings) sourceName() string {
 	return fromDatabase
 }
 
+// byHandText is said where the rows of the master's database are not what its changes have made.
+const byHandText = "the master's own entries were changed behind its back: they are not what its changes have made of them"
+
 // status is what the daemon says of itself.
 type status struct {
 	Realm      string        `json:"realm"`
@@ -44,7 +47,8 @@ type status struct {
 	Base       uint64        `json:"base"`             // serial before the first change the file holds
 	DeltaBytes int64         `json:"delta_file_bytes"` // of changes
 	DeltaLimit int64         `json:"delta_file_limit_bytes"`
-	Source     string        `json:"snapshot_source"` // fromDatabase or fromCommand
+	Source     string        `json:"snapshot_source"`           // fromDatabase or fromCommand
+	ByHand     bool          `json:"changed_by_hand,omitempty"` // the master's rows are not what its changes have made
 	Principal  string        `json:"principal"`
 	Started    time.Time     `json:"started"`
 	Now        time.Time     `json:"now"`
@@ -81,6 +85,9 @@ func (k *krep) status() status {
 	bytes, _ := k.feed.Size()
 	st := status{Realm: k.s.Realm.Name, Serial: last.Serial, Base: base.Serial, DeltaBytes: bytes,
 		DeltaLimit: k.s.maxSize, Source: k.s.sourceName(), Principal: k.client.Principal, Started: k.started, Now: time.Now()}
+	if src, ours := k.source.(*databaseSource); ours {
+		st.ByHand = src.byHand.Load()
+	}
 	if ok {
 		st.Epoch = last.Epoch.String()
 	}
@@ -131,6 +138,9 @@ const defaultLag = time.Minute
 
 func exitStatus(st status, lag time.Duration) int {
 	code := exitStreaming
+	if st.ByHand {
+		return exitBroken
+	}
 	for _, s := range st.Slaves {
 		switch s.State {
 		case "broken":
@@ -159,6 +169,11 @@ func printStatus(w io.Writer, st status) error {
 	}
 	if st.Source == fromCommand {
 		if _, err := fmt.Fprintln(w, "full copies come from a command: there is no digest of the master, the slaves' content is not compared with it"); err != nil {
+			return err
+		}
+	}
+	if st.ByHand {
+		if _, err := fmt.Fprintln(w, byHandText); err != nil {
 			return err
 		}
 	}

@@ -61,6 +61,7 @@ func (k *krep) verify(ctx context.Context, args map[string]string) (any, error) 
 	if err != nil {
 		return nil, err
 	}
+	src.found(r.ByHand)
 	e := k.log.Info()
 	if exitVerify(r) == exitDiffer {
 		e = k.log.Error()
@@ -132,7 +133,7 @@ func printVerify(w io.Writer, r *verify.Report) error {
 		return err
 	}
 	if r.ByHand {
-		_, _ = fmt.Fprintln(w, "the master's own entries were changed behind its back: they are not what its changes have made of them")
+		_, _ = fmt.Fprintln(w, byHandText)
 	}
 	if len(r.Slaves) == 0 {
 		_, err := fmt.Fprintln(w, "no slaves listed")

@@ -27,6 +27,7 @@ const (
 	batchBytes       = 1 << 20         // taken from the feed at a time
 	ticketMargin     = time.Minute     // before its ticket ends a stream is renewed; at half time, if that is later
 	goodbyeTimeout   = time.Second
+	brokenAgain      = time.Minute     // a slave that breaks sooner gets its next full copy later
 	quickStream      = 5 * time.Second // a stream that ends sooner does not count as a success
 )
 

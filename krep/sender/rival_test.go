@@ -102,3 +102,36 @@ func TestPauseEndsACopy(t *testing.T) {
 		})
 	}
 }
+
+// TestBrokenAgainAndAgain: a slave that breaks after each full copy, for a reason that a copy does
+// not mend, is not sent copies at full speed.
+func TestBrokenAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil, nil)
+		copies := 0
+		b.serve = func(e *end) {
+			var base deltafile.State
+			e.hello(deltafile.State{})
+			for m := e.next(); m != nil; m = e.next() {
+				switch m := m.(type) {
+				case *wire.SnapshotBegin:
+					base = deltafile.State{Realm: realmName, Epoch: deltafile.Epoch(m.Base.Epoch), Serial: m.Base.Serial, Hash: m.Base.Hash}
+				case *wire.SnapshotEnd:
+					b.safely(func() { copies++ })
+					e.send(&wire.SnapshotEnd{Size: m.Size})
+					e.ack(base)
+					e.send(&wire.Error{Reason: wire.ReasonDiverged, Serial: base.Serial})
+				}
+			}
+		}
+		b.run()
+		<-time.After(10 * time.Minute)
+		if copies < 10 || copies > 40 {
+			t.Errorf("%d full copies in ten minutes", copies)
+		}
+		if st := b.status(); st.State != "broken" {
+			t.Errorf("%+v", st)
+		}
+		b.stop()
+	})
+}

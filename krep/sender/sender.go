@@ -95,10 +95,10 @@ func (s *Sender) holds(epoch uint64) (uint64, bool) {
 }
 
 // run feeds the slave until ctx ends. A stream that ended in order is followed by the next at
-// once, unless it was a short one: two masters that push each other out must not do so at full
-// speed.
+// once, unless it was a short one. A slave that breaks soon after each full copy gets the next one
+// later and later: copies without end would leave it no time for anything else.
 func (s *Sender) run(ctx context.Context) {
-	quick := 0
+	quick, spoiled := 0, 0
 	for {
 		start := time.Now()
 		err := s.session(ctx)
@@ -113,6 +113,12 @@ func (s *Sender) run(ctx context.Context) {
 		if errors.Is(err, errEnd) {
 			failures = max(failures, quick)
 			quick++
+		}
+		if s.isBroken() {
+			if spoiled++; time.Since(start) > brokenAgain {
+				spoiled = 0
+			}
+			failures = max(failures, spoiled)
 		}
 		if errors.Is(err, errDisplaced) {
 			failures = max(failures, s.spacing())
@@ -131,6 +137,12 @@ func (s *Sender) run(ctx context.Context) {
 		}
 		t.Stop()
 	}
+}
+
+func (s *Sender) isBroken() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.p.State == slave.Broken
 }
 
 func (s *Sender) failures() int {
