@@ -72,12 +72,14 @@ func newSealer(tb testing.TB) *sealer {
 }
 
 // answer runs the core; a panic is not caught.
-func (s *sealer) answer(msg []byte) exchange.Outcome {
+func (s *sealer) answer(msg []byte) exchange.Outcome { return s.answerAt(msg, kdctest.At) }
+
+func (s *sealer) answerAt(msg []byte, at int64) exchange.Outcome {
 	var q krbmsg.KDCReq
 	if q.Parse(msg) != nil {
 		return exchange.Outcome{}
 	}
-	req := &exchange.Request{Msg: msg, From: peer, Now: time.Unix(kdctest.At, 0)}
+	req := &exchange.Request{Msg: msg, From: peer, Now: time.Unix(at, 0)}
 	if q.AS {
 		return as.Answer(s.r, req, &q)
 	}
