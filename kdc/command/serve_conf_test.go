@@ -33,6 +33,7 @@ type configured struct {
 	all      *realmconf.Conf
 	udp, tcp []string
 	https    serve.HTTPS
+	kpasswd  []string
 	log      *confLog
 }
 
@@ -65,6 +66,7 @@ func configure(t *testing.T, kdcConf, krb5Conf string) (*configured, error) {
 	if err := r.proxy(&c.https); err != nil {
 		return nil, err
 	}
+	c.kpasswd = r.passwordServers()
 	r.tellIgnored()
 	return c, nil
 }
@@ -163,6 +165,10 @@ func TestRelations(t *testing.T) {
 		{"kkdcp_listen", "kkdcp_listen = 127.0.0.1\n\tkkdcp_certificate = /x/pem", both, func(c *configured) bool {
 			return slices.Equal(c.https.Listen, []string{"127.0.0.1:443"}) && c.https.CertFile == "/x/pem" && c.https.KeyFile == "/x/pem"
 		}},
+		{"kpasswd_server", "admin_server = h0:749\n\t\tkpasswd_server = h1\n\t\tkpasswd_server = https://h2/KdcProxy\n\t\tkpasswd_server = [::1]:4640", realmOnly, func(c *configured) bool {
+			return slices.Equal(c.kpasswd, []string{"h1:464", "[::1]:4640"})
+		}},
+		{"admin_server", "admin_server = h0:749", realmOnly, func(c *configured) bool { return slices.Equal(c.kpasswd, []string{"h0:464"}) && silent(c) }},
 		{"relations that nobody knows", "no_such_relation = 7", both, silent},
 		{"relations of kadmind", "acl_file = /x\n\tdict_file = /y\n\tiprop_enable = true\n\tkadmind_port = 1\n\tkpasswd_listen = 2\n\tdefault_principal_flags = +preauth", realmOnly, silent},
 	} {

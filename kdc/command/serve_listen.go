@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -71,6 +72,28 @@ func (r *servedRealm) proxy(h *serve.HTTPS) error {
 		return fmt.Errorf("%s: kkdcp_listen without kkdcp_certificate", r.source("kkdcp_listen"))
 	}
 	return nil
+}
+
+// passwordServers are where password changes that come through the proxy protocol are passed on to, as
+// a client with this krb5.conf finds them: kpasswd_server, else the hosts of admin_server.
+func (r *servedRealm) passwordServers() (addrs []string) {
+	p := r.all.Profile()
+	add := func(name string, fix func(host, port string) string) {
+		for _, word := range p.Strings("realms", r.conf.Name, name) {
+			a, err := realmconf.ParseListen(word, "464")
+			if err != nil || strings.HasPrefix(a, "/") || strings.Contains(word, "://") {
+				continue // a proxy, mostly: not through a second one
+			}
+			if host, port, err := net.SplitHostPort(a); err == nil && host != "" {
+				addrs = append(addrs, fix(host, port))
+			}
+		}
+	}
+	add("kpasswd_server", net.JoinHostPort)
+	if len(addrs) == 0 {
+		add("admin_server", func(host, _ string) string { return net.JoinHostPort(host, "464") }) // its port is kadmin's
+	}
+	return addrs
 }
 
 // source is the place of the relation at path.

@@ -238,8 +238,9 @@ func (r *servedRealm) exchanges() serve.Realm {
 		TGS: func(req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome {
 			return tgs.Answer(r.cur.Load().core, req, q)
 		},
-		Note: func(n exchange.Note) { r.cur.Load().keeper.Record(n) },
-		Data: r,
+		Note:    func(n exchange.Note) { r.cur.Load().keeper.Record(n) },
+		Data:    r,
+		Kpasswd: r.passwordServers(),
 	}
 }
 

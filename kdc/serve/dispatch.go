@@ -24,6 +24,9 @@ type Realm struct {
 	// Note takes the bookkeeping of an exchange, nil for none. It must not block.
 	Note func(exchange.Note)
 	Data Snapshot // nil: it never changes
+	// Kpasswd are the realm's password servers, "host:port", for messages that come through the proxy
+	// protocol.
+	Kpasswd []string
 }
 
 // Snapshot is what the exchanges of a realm answer from, as far as the network side is concerned:

@@ -129,13 +129,19 @@ func (s *Server) proxyRequest(w http.ResponseWriter, r *http.Request) {
 	if a, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		from = a.Addr()
 	}
-	reply, err := s.answerProxied(body, from)
+	ctx, cancel := context.WithTimeout(r.Context(), s.o.FrameTimeout)
+	defer cancel()
+	reply, err := s.answerProxied(ctx, body, from)
 	s.conns.buffered.Add(-int64(cap(body)))
 	if err != nil {
 		s.d.limit.proxied.line(s.o.Log, s.d.clock(), func() {
 			s.o.Log.Line(LevelInfo, "proxy client "+address(from)+": "+err.Error())
 		})
-		refuse(http.StatusBadRequest)
+		if errors.Is(err, errNoKpasswd) {
+			refuse(http.StatusServiceUnavailable)
+		} else {
+			refuse(http.StatusBadRequest)
+		}
 		return
 	}
 	w.Header().Set("Content-Type", proxyType)
@@ -143,9 +149,9 @@ func (s *Server) proxyRequest(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(reply)
 }
 
-// answerProxied answers what stands in KDC-PROXY-MESSAGE. The realm beside it is not looked at:
-// the message itself says which one it is for. An error means that there is no answer.
-func (s *Server) answerProxied(body []byte, from netip.Addr) ([]byte, error) {
+// answerProxied answers what stands in KDC-PROXY-MESSAGE. The realm beside it counts for messages to
+// a password server only: a request itself says which one it is for. An error means that there is no answer.
+func (s *Server) answerProxied(ctx context.Context, body []byte, from netip.Addr) ([]byte, error) {
 	var in krbmsg.ProxyMessage
 	if err := in.Parse(body); err != nil {
 		return nil, fmt.Errorf("KDC-PROXY-MESSAGE: %w", err)
@@ -153,8 +159,14 @@ func (s *Server) answerProxied(body []byte, from netip.Addr) ([]byte, error) {
 	if len(in.Message) < 4 || int64(binary.BigEndian.Uint32(in.Message)) != int64(len(in.Message)-4) {
 		return nil, fmt.Errorf("KDC-PROXY-MESSAGE: %w", io.ErrUnexpectedEOF)
 	}
-	reply := s.d.answer(in.Message[4:], from, viaHTTPS)
-	if reply == nil {
+	msg := in.Message[4:]
+	var reply []byte
+	if isKpasswd(msg) {
+		var err error
+		if reply, err = forward(ctx, s.d.passwordServers(string(in.Domain)), msg); err != nil {
+			return nil, err
+		}
+	} else if reply = s.d.answer(msg, from, viaHTTPS); reply == nil {
 		return nil, errors.New("message without an answer")
 	}
 	out := krbmsg.ProxyMessage{Message: append(binary.BigEndian.AppendUint32(nil, uint32(len(reply))), reply...)}

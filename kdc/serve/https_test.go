@@ -172,6 +172,89 @@ func TestProxyRefusals(t *testing.T) {
 	}
 }
 
+// kpasswdMessage is as RFC 3244 has it, with an AP-REQ and a KRB-PRIV that nobody reads here.
+func kpasswdMessage(version uint16) []byte {
+	ap, priv := []byte("an AP-REQ"), []byte("a KRB-PRIV")
+	b := binary.BigEndian.AppendUint16(nil, uint16(6+len(ap)+len(priv)))
+	b = binary.BigEndian.AppendUint16(b, version)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(ap)))
+	return append(append(b, ap...), priv...)
+}
+
+// TestProxiedPasswordChange: messages to a password server are passed on to that of the realm; a server that
+// is not there is passed over, and without any the proxy says that the service is not available.
+func TestProxiedPasswordChange(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	asked := make(chan []byte, 10)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			var head [4]byte
+			if _, err := io.ReadFull(c, head[:]); err == nil {
+				msg := make([]byte, binary.BigEndian.Uint32(head[:]))
+				_, _ = io.ReadFull(c, msg)
+				asked <- msg
+				reply := []byte("\x00\x0b\x00\x01\x00\x00reply")
+				if bytes.Contains(msg, []byte{0xff, 0x80}) {
+					_, _ = c.Write([]byte{0x7f, 0, 0, 0}) // too long
+				} else {
+					_ = writeMessage(c, reply)
+				}
+			}
+			_ = c.Close()
+		}
+	}()
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = gone.Close()
+	dir := t.TempDir()
+	h := HTTPS{Listen: []string{"127.0.0.1:0"}, CertFile: filepath.Join(dir, "cert"), KeyFile: filepath.Join(dir, "key")}
+	writeCert(t, h.CertFile, h.KeyFile, 1)
+	s, _, _, _ := start(t, func(o *Options) {
+		o.HTTPS, o.FrameTimeout = h, 5*time.Second
+		o.Realms = append(o.Realms, Realm{Name: "NONE.TEST"}, Realm{Name: "GONE.TEST", Kpasswd: []string{gone.Addr().String()}})
+		o.Realms[0].Kpasswd = []string{gone.Addr().String(), l.Addr().String()}
+	})
+	for _, c := range []struct {
+		name, realm string
+		msg         []byte
+		want        string
+	}{
+		{"version 1", "A.TEST", kpasswdMessage(1), "HTTP/1.0 200 "},
+		{"no realm", "", kpasswdMessage(1), "HTTP/1.0 503 "},
+		{"another realm", "B.TEST", kpasswdMessage(1), "HTTP/1.0 503 "},
+		{"no server", "NONE.TEST", kpasswdMessage(1), "HTTP/1.0 503 "},
+		{"server gone", "GONE.TEST", kpasswdMessage(1), "HTTP/1.0 503 "},
+		{"an answer that is too long", "A.TEST", kpasswdMessage(0xff80), "HTTP/1.0 503 "},
+		{"unknown version", "A.TEST", kpasswdMessage(2), "HTTP/1.0 400 "},
+		{"cut short", "A.TEST", kpasswdMessage(1)[:20], "HTTP/1.0 400 "},
+	} {
+		m := krbmsg.ProxyMessage{Message: append(binary.BigEndian.AppendUint32(nil, uint32(len(c.msg))), c.msg...)}
+		if c.realm != "" {
+			m.Domain = []byte(c.realm)
+		}
+		body := krbmsg.Marshal(&m)
+		got := rawPost(t, s.HTTPSAddrs()[0], fmt.Sprintf("POST /KdcProxy HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+		if !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %q", c.name, got)
+		}
+		if strings.Contains(c.want, "200") {
+			if msg := <-asked; !bytes.Equal(msg, c.msg) || !strings.HasSuffix(got, "\x00\x0b\x00\x01\x00\x00reply") {
+				t.Errorf("passed on %q, answered %q", msg, got)
+			}
+		}
+	}
+}
+
 // TestCertificateIsReadAgain: a renewed certificate is used at once, a damaged one not at all.
 func TestCertificateIsReadAgain(t *testing.T) {
 	_, addr, h := startProxy(t)

@@ -50,6 +50,67 @@ func TestKKDCP(t *testing.T) {
 	}
 }
 
+// kadmindConf takes realm, database name, stash file, two ports and a directory.
+const kadmindConf = `[realms]
+    %[1]s = {
+        database_name = %[2]s
+        key_stash_file = %[3]s
+        kadmind_port = %[4]d
+        kpasswd_port = %[5]d
+        acl_file = %[6]s/acl
+    }
+`
+
+// TestKKDCPPassword: kpasswd changes a password by way of HTTPS alone: our KDC gives the ticket, and passes the change
+// on to the realm's password server, a stock kadmind over a copy of the database.
+func TestKKDCPPassword(t *testing.T) {
+	ctx, sites := newSites(t, "A.TEST")
+	a := sites[0]
+	a.kadmin(ctx, t, "addprinc -pw pw-alice +requires_preauth alice")
+	a.tool(ctx, t, "kdb5_util", "dump", dumpFile(a.Host, "dump"))
+	cert, key := selfSigned(t, a.Dir)
+	web, h, port := must(a.Realm().AddHost("web"))(t), must(a.Realm().AddHost("kadmind"))(t), must(a.Realm().AddHost("kpasswd"))(t)
+	addLines(t, a.KDCConf, fmt.Sprintf("[kdcdefaults]\n\tkkdcp_listen = 127.0.0.1:%d\n\tkkdcp_certificate = %s\n\tkkdcp_key = %s\n"+
+		"[realms]\n\tA.TEST = {\n\t\tkpasswd_server = 127.0.0.1:%d\n\t}\n", web.KDCPort, cert, key, port.KDCPort))
+	a.startOn(ctx, t, web)
+
+	c := a.client(t, "kpasswd", testrealm.UDP)
+	file := filepath.Join(c.Dir, "krb5.conf")
+	plugins := must(filepath.Glob(filepath.Join(peers(t), "usr/lib/*-linux-*/krb5/plugins")))(t)
+	https := fmt.Sprintf("https://localhost:%d/KdcProxy", web.KDCPort)
+	conf := strings.Replace(string(readFile(t, file)), fmt.Sprintf("kdc = 127.0.0.1:%d", a.KDCPort),
+		fmt.Sprintf("kdc = %s\n\t\tkpasswd_server = %s\n\t\thttp_anchors = FILE:%s", https, https, cert), 1)
+	writeFile(t, file, []byte(conf+"[libdefaults]\n\tplugin_base_dir = "+plugins[0]+"\n"))
+	change := func() testrealm.Result {
+		t.Helper()
+		result, err := c.Run(ctx, "pw-alice\nhello-World-1\nhello-World-1\n", "kpasswd", "alice")
+		check(t, err)
+		return result
+	}
+	if got := change(); got.Status == 0 {
+		t.Errorf("a password was changed without a password server: %s", got.Stdout)
+	}
+	says(ctx, t, a.kdc, "no password server can be reached")
+
+	mit := &site{Host: h, realm: a.realm, stock: true}
+	writeFile(t, h.KDCConf, fmt.Appendf(nil, kadmindConf, a.realm, h.Database, h.Stash, h.KDCPort, port.KDCPort, h.Dir))
+	writeFile(t, h.KRB5Conf, readFile(t, a.KRB5Conf))
+	writeFile(t, filepath.Join(h.Dir, "acl"), nil)
+	check(t, testrealm.CopyFile(h.Stash, a.Stash))
+	mit.tool(ctx, t, "kdb5_util", "load", dumpFile(a.Host, "dump"))
+	port.Release()
+	must(h.Start(ctx, "kadmind", "-nofork", "-r", a.realm))(t)
+	if got := change(); got.Status != 0 || !strings.Contains(got.Stdout, "Password changed") {
+		t.Fatalf("kpasswd said %s%s\n%s", got.Stdout, got.Stderr, readFile(t, c.Trace))
+	}
+	if trace := string(readFile(t, c.Trace)); strings.Contains(trace, "Sending initial UDP") || strings.Contains(trace, "Initiating TCP") {
+		t.Errorf("the client did not use the proxy alone:\n%s", trace)
+	}
+	if out := mit.tool(ctx, t, "kadmin.local", "-q", "getprinc alice"); !strings.Contains(out, "vno 2") {
+		t.Errorf("kadmin.local said %s", out)
+	}
+}
+
 // startOn starts the site's KDC, which also binds another host's port.
 func (s *site) startOn(ctx context.Context, t *testing.T, port *testrealm.Host) {
 	t.Helper()
