@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -95,6 +96,25 @@ func (d *databaseSource) Digest(ctx context.Context) (at deltafile.State, digest
 	}
 	at, sum, err := db.Digest(ctx)
 	return at, sum, err == nil && !at.IsZero()
+}
+
+// unsent returns how many changes of the database are not in the delta file, which ends at last, and
+// when the first of them was made: its disk is full, say. A change on its way is one for a moment.
+func (d *databaseSource) unsent(ctx context.Context, last deltafile.State) (n uint64, since time.Time) {
+	db, err := d.open(ctx)
+	if err != nil {
+		return 0, since
+	}
+	at, err := db.State(ctx)
+	if err != nil || at.Epoch != last.Epoch || at.Serial <= last.Serial {
+		return 0, since
+	}
+	if since = at.Time(); at.Serial > last.Serial+1 {
+		if css, err := db.Changes(ctx, last.Serial, 1); err == nil && len(css) > 0 {
+			since = css[0].Time()
+		}
+	}
+	return at.Serial - last.Serial, since
 }
 
 // Close implements io.Closer.

@@ -2,8 +2,17 @@ package command
 
 import (
 	"bytes"
+	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"krealm/deltafile"
+	"krealm/dumpfmt"
+	"krealm/kdc/kdb"
 )
 
 // TestStatusOfCommandSource: nobody is left to believe that the slaves' content is compared.
@@ -18,6 +27,69 @@ func TestStatusOfCommandSource(t *testing.T) {
 		}
 		if says := strings.Contains(out.String(), "is not compared"); says != c.says {
 			t.Errorf("%q: %s", c.settings.snapshotCmd, &out)
+		}
+	}
+}
+
+// TestUnsent: changes that the database has and the delta file has not, because its disk is full, do
+// not go unseen while all slaves have what the file has.
+func TestUnsent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db.sqlite")
+	db, err := kdb.Create(t.Context(), path, "EXAMPLE.ORG", kdb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	states := []deltafile.State{}
+	note := func() {
+		st, err := db.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		states = append(states, st)
+	}
+	note()
+	for _, name := range []string{"a@EXAMPLE.ORG", "b@EXAMPLE.ORG", "c@EXAMPLE.ORG"} {
+		if _, err := db.Update(t.Context(), func(tx *kdb.Tx) error {
+			return tx.PutPrincipal(&dumpfmt.Principal{Name: name})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		note()
+	}
+	src := &databaseSource{path: path, log: zerolog.Nop()}
+	defer src.Close()
+	foreign := states[0]
+	foreign.Epoch++
+	for _, c := range []struct {
+		last  deltafile.State
+		n     uint64
+		since time.Time
+	}{{states[0], 3, states[1].Time()}, {states[1], 2, states[2].Time()}, {states[2], 1, states[3].Time()}, {states[3], 0, time.Time{}}, {foreign, 0, time.Time{}}} {
+		if n, since := src.unsent(t.Context(), c.last); n != c.n || !since.Equal(c.since) {
+			t.Errorf("file at %v: %d since %v, want %d since %v", c.last, n, since, c.n, c.since)
+		}
+	}
+
+	now := time.Now()
+	long, short := now.Add(-2*time.Minute), now.Add(-time.Second)
+	for _, c := range []struct {
+		st   status
+		code int
+		says string
+	}{
+		{status{Unsent: 3, UnsentSince: &long}, exitLagging, "the delta file lacks 3 changes that the database has, the first of them made 2m ago\n"},
+		{status{Unsent: 3, UnsentSince: &short}, exitStreaming, "made 1s ago\n"},
+		{status{Trouble: errors.New("no space left on device").Error()}, exitLagging, "the delta file cannot be cut: no space left on device\n"},
+		{status{ByHand: true}, exitBroken, byHandText + "\n"},
+	} {
+		c.st.Now = now
+		var out bytes.Buffer
+		if err := printStatus(&out, c.st); err != nil || !strings.Contains(out.String(), c.says) {
+			t.Errorf("%v: %s", err, &out)
+		}
+		if code := exitStatus(c.st, time.Minute); code != c.code {
+			t.Errorf("%q: exit status %d, want %d", c.says, code, c.code)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 // Exit statuses of krep status.
 const (
 	exitStreaming = 0 // all are streaming or catching up
-	exitLagging   = 1 // some are retrying, paused, waiting to be called, behind for long, or fed by another krep too
+	exitLagging   = 1 // the delta file lacks changes or cannot be cut; some are retrying, paused, waiting to be called, behind for long, or fed by another krep too
 	exitBroken    = 2 // some are broken, or the master's entries were changed behind its back
 	exitNoAnswer  = daemon.ExitNoAnswer
 )
@@ -41,18 +41,23 @@ const byHandText = "the master's own entries were changed behind its back: they 
 
 // status is what the daemon says of itself.
 type status struct {
-	Realm      string        `json:"realm"`
-	Epoch      string        `json:"epoch,omitempty"`
-	Serial     uint64        `json:"serial"`
-	Base       uint64        `json:"base"`             // serial before the first change the file holds
-	DeltaBytes int64         `json:"delta_file_bytes"` // of changes
-	DeltaLimit int64         `json:"delta_file_limit_bytes"`
-	Source     string        `json:"snapshot_source"`           // fromDatabase or fromCommand
-	ByHand     bool          `json:"changed_by_hand,omitempty"` // the master's rows are not what its changes have made
-	Principal  string        `json:"principal"`
-	Started    time.Time     `json:"started"`
-	Now        time.Time     `json:"now"`
-	Slaves     []slaveStatus `json:"slaves"`
+	Realm      string `json:"realm"`
+	Epoch      string `json:"epoch,omitempty"`
+	Serial     uint64 `json:"serial"`
+	Base       uint64 `json:"base"`             // serial before the first change the file holds
+	DeltaBytes int64  `json:"delta_file_bytes"` // of changes
+	DeltaLimit int64  `json:"delta_file_limit_bytes"`
+	Unsent     uint64 `json:"changes_not_in_delta_file,omitempty"` // but in the database
+	Trouble    string `json:"trouble,omitempty"`                   // why the delta file cannot be cut
+
+	UnsentSince *time.Time `json:"changes_not_in_delta_file_since,omitempty"` // when the first of them was made
+
+	Source    string        `json:"snapshot_source"`           // fromDatabase or fromCommand
+	ByHand    bool          `json:"changed_by_hand,omitempty"` // the master's rows are not what its changes have made
+	Principal string        `json:"principal"`
+	Started   time.Time     `json:"started"`
+	Now       time.Time     `json:"now"`
+	Slaves    []slaveStatus `json:"slaves"`
 }
 
 type slaveStatus struct {
@@ -65,7 +70,7 @@ func (k *krep) handle(ctx context.Context, r control.Request) (any, error) {
 	name := r.Args["slave"]
 	switch r.Verb {
 	case "status":
-		return k.status(), nil
+		return k.status(ctx), nil
 	case quorum.Verb:
 		return k.wait(ctx, r.Args)
 	case "verify":
@@ -80,13 +85,16 @@ func (k *krep) handle(ctx context.Context, r control.Request) (any, error) {
 	return nil, fmt.Errorf("unknown request %q", r.Verb)
 }
 
-func (k *krep) status() status {
+func (k *krep) status(ctx context.Context) status {
 	base, last, ok := k.feed.View()
 	bytes, _ := k.feed.Size()
 	st := status{Realm: k.s.Realm.Name, Serial: last.Serial, Base: base.Serial, DeltaBytes: bytes,
-		DeltaLimit: k.s.maxSize, Source: k.s.sourceName(), Principal: k.client.Principal, Started: k.started, Now: time.Now()}
+		DeltaLimit: k.s.maxSize, Source: k.s.sourceName(), Trouble: k.feed.Trouble(), Principal: k.client.Principal, Started: k.started, Now: time.Now()}
 	if src, ours := k.source.(*databaseSource); ours {
 		st.ByHand = src.byHand.Load()
+		if n, since := src.unsent(ctx, last); n > 0 {
+			st.Unsent, st.UnsentSince = n, &since
+		}
 	}
 	if ok {
 		st.Epoch = last.Epoch.String()
@@ -141,6 +149,9 @@ func exitStatus(st status, lag time.Duration) int {
 	if st.ByHand {
 		return exitBroken
 	}
+	if st.UnsentSince != nil && st.Now.Sub(*st.UnsentSince) > lag || st.Trouble != "" {
+		code = exitLagging
+	}
 	for _, s := range st.Slaves {
 		switch s.State {
 		case "broken":
@@ -173,9 +184,14 @@ func printStatus(w io.Writer, st status) error {
 		}
 	}
 	if st.ByHand {
-		if _, err := fmt.Fprintln(w, byHandText); err != nil {
-			return err
-		}
+		_, _ = fmt.Fprintln(w, byHandText)
+	}
+	if st.UnsentSince != nil {
+		_, _ = fmt.Fprintf(w, "the delta file lacks %d changes that the database has, the first of them made %s ago\n",
+			st.Unsent, durationText(st.Now.Sub(*st.UnsentSince)))
+	}
+	if st.Trouble != "" {
+		_, _ = fmt.Fprintf(w, "the delta file cannot be cut: %s\n", st.Trouble)
 	}
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	_, _ = fmt.Fprintln(tw, "SLAVE\tSTATE\tSENT\tSPOOLED\tAPPLIED\tBEHIND\tSINCE\tLAST ERROR")

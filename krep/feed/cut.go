@@ -93,10 +93,18 @@ func (f *Feed) truncate(ctx context.Context, e deltafile.Epoch, upto uint64) (ag
 			return false, err
 		}
 		f.o.Log.Error().Err(err).Msg("delta file could not be cut, trying again") // a full disk, say
+		f.troubled(err.Error())
 		return true, nil
 	}
+	f.troubled("")
 	f.cutAt(base)
 	return false, nil
+}
+
+func (f *Feed) troubled(why string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.trouble = why
 }
 
 // cutAt takes note that the file now begins at base: it was cut, here or by somebody else, or here

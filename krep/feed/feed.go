@@ -60,6 +60,7 @@ type Feed struct {
 	marks   []mark
 	oldest  time.Time // when the first changeset of the file was made; zero: none
 	changed chan struct{}
+	trouble string // why the file could not be cut; empty: it could
 }
 
 // mark says how many bytes of changesets the file holds up to a serial.
@@ -237,6 +238,14 @@ func (f *Feed) Changed() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.changed
+}
+
+// Trouble returns why the file could not be cut when that was last tried, which is tried again; empty
+// if it could.
+func (f *Feed) Trouble() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.trouble
 }
 
 // Size returns how many bytes of changesets the file holds, and when the first was made.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -284,6 +285,31 @@ func TestCutIsTriedAgain(t *testing.T) {
 	if n := disk.times.Load(); n != -1 {
 		t.Errorf("%d renames are left", n)
 	}
+}
+
+// TestTrouble: that the file cannot be cut is told for as long as it is so.
+func TestTrouble(t *testing.T) {
+	disk := &fullFS{FS: deltafile.OSFS}
+	disk.times.Store(1 << 30)
+	b := newBench(t, func(o *Options) { o.Tail.FS = disk })
+	b.begin(7)
+	b.add(3, 100)
+	b.caughtUp()
+	b.safe.Store(3)
+	wait := func(says string) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); ; b.feed.Acked() {
+			if got := b.feed.Trouble(); (got == "") == (says == "") && strings.Contains(got, says) {
+				return
+			} else if time.Now().After(end) {
+				t.Fatalf("%q, want %q", got, says)
+			}
+			<-time.After(time.Millisecond)
+		}
+	}
+	wait("no space left")
+	disk.times.Store(0)
+	wait("")
 }
 
 // halfFS cannot sync a directory, so that a cut happens and fails.
