@@ -30,8 +30,13 @@ type Settings struct {
 	VagueErrors bool // who asks for an unknown or expired client is told 60 and no more
 	ASTag       bool // the sealed part of AS replies has application tag 25; else 26, as in MIT krb5
 
-	NoTimestamp bool   // encrypted timestamps are neither offered nor looked at
-	NoChallenge bool   // the same of encrypted challenges
+	NoTimestamp bool // encrypted timestamps are neither offered nor looked at
+	NoChallenge bool // the same of encrypted challenges
+
+	// StrictClients makes the TGS refuse clients of this realm that are locked, expired, deleted or have
+	// to change their password, which MIT krb5 lets go on until their TGTs end.
+	StrictClients bool
+
 	ECIndicator string // encrypted_challenge_indicator
 
 	SPAKEGroups     []spake.Group // spake_preauth_groups; none: SPAKE is off

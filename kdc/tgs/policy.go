@@ -158,6 +158,28 @@ func serverPolicy(s *state) *exchange.Refusal {
 	return nil
 }
 
+// clientState is what section 3.5 leaves to the administrator: whether a client of this realm whose
+// entry was locked, has expired or is gone gets further tickets. A user in whose name a service
+// asks by S4U2Self was looked at in row 16.
+func clientState(s *state) *exchange.Refusal {
+	p := s.subject()
+	if !s.r.StrictClients || s.self != nil || string(p.CRealm) != s.r.Name {
+		return nil
+	}
+	e, ok := s.r.Resolve(p.CName, p.CRealm)
+	switch {
+	case !ok || e.Foreign:
+		return exchange.Refuse(krbmsg.ErrCPrincipalUnknown, "CLIENT_NOT_FOUND")
+	case e.Expire != 0 && int64(e.Expire) < s.now:
+		return exchange.Refuse(krbmsg.ErrNameExp, "CLIENT EXPIRED")
+	case e.Has(dumpfmt.AttrRequiresPwChange) && !s.server.Has(dumpfmt.AttrPwChangeService) && !s.proxied():
+		return exchange.Refuse(krbmsg.ErrKeyExpired, "REQUIRED PWCHANGE")
+	case e.Has(dumpfmt.AttrDisallowAllTix):
+		return exchange.Refuse(krbmsg.ErrClientRevoked, "CLIENT LOCKED OUT")
+	}
+	return nil
+}
+
 // requireIndicators is row 26.
 func requireIndicators(s *state) *exchange.Refusal {
 	wanted := strings.Fields(s.server.Attr("require_auth"))

@@ -422,12 +422,51 @@ func TestErrors(t *testing.T) {
 	})
 }
 
-// TestClientStateIsNotChecked: tickets of clients that were locked since go on working (section
-// 3.5).
-func TestClientStateIsNotChecked(t *testing.T) {
-	check(t, []rule{
-		{"locked", func(w *world) { w.attr("user", dumpfmt.AttrDisallowAllTix) }, 0, ""},
-		{"expired", func(w *world) { w.change("user", func(p *dumpfmt.Principal) { p.Expire = 1 }) }, 0, ""},
-		{"deleted", func(w *world) { w.db.Delete("user@A.TEST") }, 0, ""},
-	})
+// TestClientState: tickets of clients that were locked since go on working, unless the realm is strict
+// (section 3.5).
+func TestClientState(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(w *world)
+		code   int32 // in a strict realm
+		text   string
+	}{
+		{"nothing", func(*world) {}, 0, ""},
+		{"locked", func(w *world) { w.attr("user", dumpfmt.AttrDisallowAllTix) }, 18, "CLIENT LOCKED OUT"},
+		{"expired", func(w *world) { w.change("user", func(p *dumpfmt.Principal) { p.Expire = 1 }) }, 1, "CLIENT EXPIRED"},
+		{"deleted", func(w *world) { w.db.Delete("user@A.TEST") }, 6, "CLIENT_NOT_FOUND"},
+		{"must change", func(w *world) { w.attr("user", dumpfmt.AttrRequiresPwChange) }, 23, "REQUIRED PWCHANGE"},
+		{"must change, for the service that does it", func(w *world) {
+			w.attr("user", dumpfmt.AttrRequiresPwChange)
+			w.attr("host/svc.a.test", dumpfmt.AttrPwChangeService)
+		}, 0, ""},
+		{"password expired", func(w *world) { w.change("user", func(p *dumpfmt.Principal) { p.PwExpire = 1 }) }, 0, ""},
+		{"renewal", func(w *world) {
+			w.attr("user", dumpfmt.AttrDisallowAllTix)
+			w.ask4("krbtgt", "A.TEST")
+			w.body.Options = krbmsg.OptForwarded
+		}, 18, "CLIENT LOCKED OUT"},
+		{"client of another realm", func(w *world) { w.header(kdctest.Name("B.TEST", "user")) }, 0, ""},
+		{"user of the evidence locked", func(w *world) { proxy(delegateTo("svc128"))(w); w.attr("a256", dumpfmt.AttrDisallowAllTix) }, 18, "CLIENT LOCKED OUT"},
+		{"user of the evidence must change", func(w *world) { proxy(delegateTo("svc128"))(w); w.attr("a256", dumpfmt.AttrRequiresPwChange) }, 0, ""},
+		{"the server's state comes first", func(w *world) {
+			w.attr("user", dumpfmt.AttrDisallowAllTix)
+			w.attr("host/svc.a.test", dumpfmt.AttrDisallowSvr)
+		}, 27, "SERVER NOT ALLOWED"},
+	} {
+		for _, strict := range []bool{false, true} {
+			w := newWorld(t)
+			w.r.StrictClients = strict
+			c.change(w)
+			out, _ := w.ask()
+			code, text := kdctest.Code(t, out)
+			want := c.code
+			if !strict && c.code != 27 {
+				want = 0
+			}
+			if code != want || want != 0 && text != c.text {
+				t.Errorf("%s, strict %v: %d %s (%v)", c.name, strict, code, text, out.Event.Err)
+			}
+		}
+	}
 }

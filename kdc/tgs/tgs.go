@@ -80,6 +80,7 @@ var steps = []step{
 	{"delegation", delegation},                 // 18
 	{"server policy", serverPolicy},            // 19 to 22, 24
 	{"delegation rules", delegationRules},      // 23
+	{"client's state", clientState},            // ours, if wanted (section 3.5)
 	{"required indicators", requireIndicators}, // 26
 	{"flags and times", draft},                 // 27
 	{"transited policy", transitedPolicy},      // 28
