@@ -9,7 +9,8 @@ import (
 	"krealm/internal/wire"
 )
 
-// answer syncs and acknowledges, until the stream ends. It never returns nil.
+// answer acknowledges, and syncs what does not become durable in the database soon, until the stream
+// ends. It never returns nil.
 func (s *session) answer(ctx context.Context) error {
 	beat := time.NewTicker(s.o.Heartbeat)
 	defer beat.Stop()
@@ -33,10 +34,11 @@ func (s *session) answer(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-s.dirty:
-			if err := s.sync(); err != nil {
+		case <-s.late.C:
+			if err := s.syncLate(ctx); err != nil {
 				return err
 			}
+		case <-s.due:
 		case <-changed:
 		case <-beat.C:
 			if err := s.beat(ctx); err != nil {
@@ -44,6 +46,25 @@ func (s *session) answer(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// unsafe tells whether the spool has something that is neither synced nor in the database.
+func (s *session) unsafe(applied deltafile.State) bool {
+	last, durable := s.o.Spool.Last(), s.o.Spool.Durable().Serial
+	if applied.Epoch == last.Epoch {
+		durable = max(durable, applied.Serial)
+	}
+	return last.Serial > durable
+}
+
+// syncLate syncs what the applier has not come to in syncDelay.
+func (s *session) syncLate(ctx context.Context) error {
+	s.waits.Store(false) // before the look: what is appended after it sets the timer again
+	st, err := s.o.Applier.Standing(ctx, false)
+	if err != nil || !s.unsafe(st.Applied) {
+		return err
+	}
+	return s.sync()
 }
 
 // sync makes durable what was appended. That it fails is the end of krepd, not only of the stream.

@@ -6,9 +6,10 @@
 // connection without noticing must not keep itself out.
 //
 // A conversation has two goroutines. One reads: it appends changes to the spool as they come and
-// does not wait for the disk. The other syncs the spool, for all that has come since the last
-// time at once, and only then acknowledges (invariant S2: an acknowledged serial is durable). Each
-// commit of the applier is acknowledged as it happens.
+// does not wait for the disk. The other acknowledges (invariant S2: an acknowledged serial is
+// durable). Each commit of the applier is acknowledged as it happens, as applied and, since a commit
+// is synced, as spooled. What the applier has not come to in syncDelay is synced in the spool, for
+// all that has come since the last time at once, and then acknowledged as spooled alone.
 //
 // A full copy is received into NAME.full beside the spool, synced, verified, and only then loaded.
 // A cut leaves the file for the next attempt to overwrite.

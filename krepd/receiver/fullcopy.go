@@ -52,7 +52,7 @@ func (s *session) fullCopy(m *wire.SnapshotBegin) error {
 	s.feeder.Copied, s.feeder.CopySize = 0, 0
 	s.r.mu.Unlock()
 	select { // so that it is acknowledged
-	case s.dirty <- struct{}{}:
+	case s.due <- struct{}{}:
 	default:
 	}
 	return nil

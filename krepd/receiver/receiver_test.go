@@ -252,16 +252,44 @@ func TestHelloTellsWhereTheSlaveIs(t *testing.T) {
 	}
 }
 
-// What an earlier stream has left unsynced is synced and told; the applier may have it.
-func TestHelloSyncsWhatIsLeft(t *testing.T) {
+// What an earlier stream has left unsynced is told: after a sync, or at once if the database has it.
+func TestHelloTellsWhatIsLeft(t *testing.T) {
+	for _, applied := range []bool{false, true} {
+		b := newBench(t)
+		_, at := some(t, b.base, 3, 10)
+		b.spool.last = at
+		want := uint64(0)
+		if applied {
+			b.app.set(func(st *Standing) { st.Applied = at })
+			want = 3
+		} else {
+			close(b.spool.allow)
+		}
+		h := b.connect().hello()
+		if h.Point.Serial != 3 || h.Point.Hash != at.Hash || h.Applied != want || b.spool.Durable().Same(at) == applied {
+			t.Errorf("applied %v: %+v, durable %v", applied, h, b.spool.Durable())
+		}
+	}
+}
+
+// What is committed to the database before its turn to be synced comes is acknowledged as both, and
+// never synced.
+func TestAppliedIsDurable(t *testing.T) {
 	b := newBench(t)
+	b.spool.err = errors.New("synced") // which ends the stream
 	close(b.spool.allow)
-	_, at := some(t, b.base, 3, 10)
-	b.spool.last = at
-	b.app.set(func(st *Standing) { st.Applied = at })
-	h := b.connect().hello()
-	if h.Point.Serial != 3 || h.Point.Hash != at.Hash || h.Applied != 3 || !b.spool.Durable().Same(at) {
-		t.Errorf("%+v, durable %v", h, b.spool.Durable())
+	f := b.connect()
+	f.hello()
+	for at, base := uint64(2), b.base; at <= 6; at += 2 {
+		raw, last := some(t, base, 2, 10)
+		b.app.set(func(st *Standing) { st.Applied = last }) // the applier is faster than anybody
+		f.send(&wire.Records{Last: at, Data: raw})
+		if a := want[*wire.Ack](f); a.Spooled != at || a.Applied != at {
+			t.Errorf("%+v", a)
+		}
+		quiet := time.NewTimer(2 * syncDelay)
+		<-quiet.C
+		base = last
 	}
 }
 

@@ -6,12 +6,14 @@
 // after a crash as before it.
 //
 // What is in the file counts as received only once Sync has returned (invariant S1: Durable is
-// never ahead of the disk). A kill at any moment leaves a file that Settle brings into order:
+// never ahead of the disk), or the database has it, which is synced at each commit. A kill at any moment leaves a file that Settle brings into order:
 //
 //	killed                             the file then                       Settle
 //	while appending                    has a torn tail                     cuts it off
 //	after appending, before Sync       has more than was acknowledged      keeps it; it is good
-//	by a power cut, before Sync        may have anything at its end        keeps what is good
+//	by a power cut, before Sync        may have anything at its end        keeps what is good; starts
+//	                                                                       anew if that ends before
+//	                                                                       the database's state
 //	while cutting or starting anew     is the old or the new one           keeps it
 //	between a full copy's load into    is of the state before the copy     starts anew at the
 //	the database and the start anew                                        database's state

@@ -78,7 +78,8 @@ func (b *bugs) copied(s *store) map[string]string {
 // prunes tells whether the outbox forgets without asking what is durable.
 func (b *bugs) prunes() bool { return b != nil && b.pruneEarly }
 
-// lazyFS does not sync what it says it has synced.
+// lazyFS does not sync what it says it has synced, but for a new file before it gets its name: a
+// spool that does not begin as one would be seen before an acknowledgement is missed.
 type lazyFS struct {
 	fsOf
 	b *bugs
@@ -88,14 +89,20 @@ func (l lazyFS) wrap(f deltafile.File, err error) (deltafile.File, error) {
 	if err != nil || !l.b.ackBeforeSync {
 		return f, err
 	}
-	return &lazyFile{f.(*file)}, nil
+	return &lazyFile{file: f.(*file)}, nil
 }
 
 func (l lazyFS) Open(name string) (deltafile.File, error) { return l.wrap(l.fsOf.Open(name)) }
 func (l lazyFS) OpenAppend(name string) (deltafile.File, error) {
 	return l.wrap(l.fsOf.OpenAppend(name))
 }
-func (l lazyFS) Create(name string) (deltafile.File, error) { return l.wrap(l.fsOf.Create(name)) }
+func (l lazyFS) Create(name string) (deltafile.File, error) {
+	f, err := l.wrap(l.fsOf.Create(name))
+	if lazy, ok := f.(*lazyFile); ok {
+		lazy.draft = true
+	}
+	return f, err
+}
 
 func (l lazyFS) SyncDir(dir string) error {
 	if l.b.forgetDirectory {
@@ -104,9 +111,18 @@ func (l lazyFS) SyncDir(dir string) error {
 	return l.fsOf.SyncDir(dir)
 }
 
-type lazyFile struct{ *file }
+type lazyFile struct {
+	*file
+	draft bool
+}
 
-func (l *lazyFile) Sync() error { return nil }
+func (l *lazyFile) Sync() error {
+	if !l.draft {
+		return nil
+	}
+	l.draft = false
+	return l.file.Sync()
+}
 
 // previous is the state that a new changeset is made to follow. The store's lock is held.
 func (b *bugs) previous(d *handle) deltafile.State {
