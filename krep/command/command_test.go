@@ -312,6 +312,14 @@ kdc6.example.org  broken     46000  46000    45877    2336       2h0m   record 4
 			t.Errorf("%v: %d, want %d", tt.states, code, tt.code)
 		}
 	}
+	again := status{Slaves: []slaveStatus{{Status: sender.Status{State: "connecting", Failures: 1}}}}
+	if code := exitStatus(again, time.Minute); code != exitLagging {
+		t.Errorf("connecting again to a slave that hangs: %d", code)
+	}
+	contested := status{Slaves: []slaveStatus{{Status: sender.Status{State: "streaming", Contested: true}}}}
+	if code := exitStatus(contested, time.Minute); code != exitLagging {
+		t.Errorf("streaming to a slave that another krep feeds: %d", code)
+	}
 	late := status{Now: now, Slaves: []slaveStatus{{Status: sender.Status{State: "streaming", Behind: 1}, BehindSince: &since}}}
 	if a, b := exitStatus(late, time.Minute), exitStatus(late, time.Hour); a != exitLagging || b != exitStreaming {
 		t.Errorf("behind for six minutes: %d, %d", a, b)

@@ -159,7 +159,7 @@ func exitStatus(st status, lag time.Duration) int {
 		case "retrying", "paused", "waiting":
 			code = exitLagging
 		}
-		if s.Contested {
+		if s.Contested || s.State == "connecting" && s.Failures > 0 {
 			code = exitLagging
 		}
 		if s.BehindSince != nil && st.Now.Sub(*s.BehindSince) > lag {
