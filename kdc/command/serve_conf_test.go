@@ -160,6 +160,7 @@ func TestRelations(t *testing.T) {
 			return ok && slices.Equal(via, []string{"B.TEST"}) && ok2 && len(direct) == 0 && !ok3
 		}},
 		{"vague_errors", "vague_errors = true", both, func(c *configured) bool { return c.s.VagueErrors }},
+		{"tgs_check_client", "tgs_check_client = yes", both, func(c *configured) bool { return c.s.StrictClients }},
 		{"as_reply_tag", "as_reply_tag = 25", both, func(c *configured) bool { return c.s.ASTag }},
 		{"as_reply_tag = 26", "as_reply_tag = 26", both, func(c *configured) bool { return !c.s.ASTag }},
 		{"kkdcp_listen", "kkdcp_listen = 127.0.0.1\n\tkkdcp_certificate = /x/pem", both, func(c *configured) bool {

@@ -271,11 +271,12 @@ func (r *servedRealm) settings() (realm.Settings, error) {
 		NoChallenge:      r.switchedOff("encrypted_challenge"),
 	}
 	r.spake(&s)
-	var errs [4]error
+	var errs [5]error
 	s.AllowRC4, errs[0] = p.Bool(false, "libdefaults", "allow_rc4")
 	s.AllowDES3, errs[1] = p.Bool(false, "libdefaults", "allow_des3")
 	s.VagueErrors, errs[2] = p.Bool(false, r.path("vague_errors")...)
 	s.ASTag, errs[3] = r.replyTag()
+	s.StrictClients, errs[4] = p.Bool(false, r.path("tgs_check_client")...)
 	s.RealmOf = func(host string) string {
 		for _, name := range hostSuffixes(host) {
 			if v, ok := p.String("domain_realm", name); ok {

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -132,15 +131,12 @@ func (v *View) State() deltafile.State { return *v.state.Load() }
 // Version counts the changes seen: it differs from before whenever any entry or policy may.
 func (v *View) Version() uint64 { return v.version.Load() }
 
-// How often Run looks at the database: at least every pollSlow, and after a file event often for
-// the time of pollOften, first after pollFirst and then at doubling intervals up to pollLast. A
-// commit can be seen only after its fsync. Who writes announces it then (gate.go) and so wakes Run; the
-// polls are for writers that cannot.
+// How often Run looks at the database: whenever a writer has announced a commit (gate.go), and
+// every pollSlow for writers that could not, as sqlite3 in somebody's hands. Without a watch, which
+// the kernel's limits may deny, it looks every pollBlind.
 const (
 	pollSlow  = 250 * time.Millisecond
-	pollFirst = 250 * time.Microsecond
-	pollLast  = 4 * time.Millisecond
-	pollOften = 250 * time.Millisecond
+	pollBlind = 4 * time.Millisecond
 )
 
 // giveUp is how long Run puts up with a database that cannot be read.
@@ -151,27 +147,22 @@ const giveUp = time.Minute
 // goes on showing what it last read.
 func (v *View) Run(ctx context.Context) error {
 	var events <-chan struct{}
-	slow := pollSlow
-	if w, err := deltafile.WatchDir(filepath.Dir(v.db.path)); err == nil {
+	every := pollSlow
+	if w, err := deltafile.WatchFile(v.db.path + gateSuffix); err == nil {
 		defer func() { _ = w.Close() }()
 		events = w.C()
 	} else {
-		slow = pollLast // no watch to be had: the kernel's limits
+		every = pollBlind
 	}
-	step, woken, good := pollFirst, time.Now(), time.Now() // whatever came before the watch made no event
-	checked := woken
-	timer := time.NewTimer(step)
+	good, checked := time.Now(), time.Now()
+	timer := time.NewTimer(0) // whatever came before the watch made no event
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-events:
-			step, woken = pollFirst, time.Now()
-		case now := <-timer.C:
-			if step = min(2*step, pollLast); now.Sub(woken) > pollOften {
-				step = slow
-			}
+		case <-timer.C:
 		}
 		if now := time.Now(); now.Sub(checked) >= pollSlow {
 			if checked = now; v.replaced() {
@@ -187,7 +178,7 @@ func (v *View) Run(ctx context.Context) error {
 		case time.Since(good) > giveUp:
 			return err
 		}
-		timer.Reset(step)
+		timer.Reset(every)
 	}
 }
 
