@@ -164,6 +164,14 @@ func TestStatusAndCommands(t *testing.T) {
 	if code, _, errs := run("status"); code != exitNoAnswer || !strings.Contains(errs, "no answer from the daemon") {
 		t.Errorf("without a daemon: %d, %s", code, errs)
 	}
+	for _, args := range [][]string{{"status", "-what"}, {"status", "who"}, {"verify", "-timeout", "-1s"}, {"status", "-r", ""}} {
+		if code, _, _ := run(args...); code != exitNoAnswer {
+			t.Errorf("%v: %d: nothing was learned, which is 3", args, code)
+		}
+	}
+	if code, _, _ := run("status", "-help"); code != 0 {
+		t.Errorf("-help: %d", code)
+	}
 	hup := make(chan os.Signal)
 	_, stop := daemonOf(t, hup)
 	code, out, errs := run("status")

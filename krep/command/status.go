@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -118,15 +119,17 @@ func statusCommand(args []string, stdout, stderr io.Writer) int {
 	f := newFlags("krep status", stderr, false)
 	asJSON := f.Bool("json", false, "print JSON")
 	lag := f.Duration("lag", defaultLag, "how long a slave may be behind before the exit status is 1")
-	if err := f.Parse(args); err != nil || f.NArg() > 0 {
-		return daemon.ExitUsage
-	}
-	path, err := f.socket()
-	if err != nil {
-		return fail(stderr, err)
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return daemon.ExitOK
+	} else if err != nil || f.NArg() > 0 {
+		return exitNoAnswer // nothing is known, and 2 means something else here
 	}
 	var st status
-	if err := control.Call(context.Background(), path, control.Request{Verb: "status"}, &st); err != nil {
+	path, err := f.socket()
+	if err == nil {
+		err = control.Call(context.Background(), path, control.Request{Verb: "status"}, &st)
+	}
+	if err != nil {
 		fail(stderr, err)
 		return exitNoAnswer
 	}

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"strconv"
@@ -94,11 +95,13 @@ func verifyCommand(args []string, stdout, stderr io.Writer) int {
 	deep := f.Bool("deep", false, "name the principals and policies that differ")
 	asJSON := f.Bool("json", false, "print JSON")
 	timeout := f.Duration("timeout", verifyTimeout, "`how long` slaves that are behind have to catch up")
-	if err := f.Parse(args); err != nil || f.NArg() > 0 || *timeout <= 0 {
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return daemon.ExitOK
+	} else if err != nil || f.NArg() > 0 || *timeout <= 0 {
 		if err == nil {
 			_, _ = fmt.Fprintln(stderr, "usage: krep verify [-deep] [-json] [-timeout 1m]")
 		}
-		return daemon.ExitUsage
+		return exitNoAnswer
 	}
 	path, err := f.socket()
 	if err != nil {
