@@ -20,6 +20,13 @@ type Ticket struct {
 	Raw     []byte         // DER, as the KDC encoded it
 	Key     *krbcrypto.Key // session key
 	End     time.Time
+
+	got time.Time
+}
+
+// fresh tells whether the ticket is good for a while: five minutes, or half its life.
+func (t *Ticket) fresh() bool {
+	return t != nil && time.Until(t.End) > min(renewBefore, max(t.End.Sub(t.got)/2, 0))
 }
 
 // Client gets service tickets with a keytab. It is safe for concurrent use once set up.
@@ -33,7 +40,8 @@ type Client struct {
 	cache map[string]*Ticket // by service
 }
 
-// renewBefore is how long a ticket must still be good for to be handed out again.
+// renewBefore is how long a ticket must still be good for to be handed out again, unless its life is
+// a short one.
 const renewBefore = 5 * time.Minute
 
 // Ticket returns a ticket for the service, from memory if there is one that is good for a while.
@@ -44,13 +52,14 @@ func (c *Client) Ticket(ctx context.Context, service string) (*Ticket, error) {
 	c.mu.Lock()
 	t := c.cache[service]
 	c.mu.Unlock()
-	if t != nil && time.Until(t.End) > renewBefore {
+	if t.fresh() {
 		return t, nil
 	}
 	t, err := c.fetch(ctx, service)
 	if err != nil {
 		return nil, fmt.Errorf("ticket for %q: %w", service, err)
 	}
+	t.got = time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cache == nil {

@@ -109,7 +109,7 @@ func newKrep(s *settings, log zerolog.Logger) (*krep, error) {
 	}
 	k.set = sender.NewSet(sender.Options{
 		Realm: s.Realm.Name, Feed: feedAdapter{k}, Source: k.source, Log: k.log,
-		Dial: dial, Auth: k.auth, Paused: k.paused.has,
+		Prepare: k.prepare, Dial: dial, Auth: k.auth, Paused: k.paused.has,
 	})
 	k.feed = feed.New(feed.Options{Path: s.delta, Realm: s.Realm.Name, Log: k.log,
 		Safe: k.set.Safe, Release: k.set.Release, MaxSize: s.maxSize, MaxAge: s.maxAge})
@@ -136,7 +136,14 @@ func dial(ctx context.Context, addr string) (net.Conn, error) {
 	return nc, nil
 }
 
-// auth gets a ticket for the slave and does the handshake. A ticket that is refused is not used
+// prepare gets a ticket for the slave: KDCs that do not answer take their time, more than a slave gives
+// a handshake.
+func (k *krep) prepare(ctx context.Context, principal string) error {
+	_, err := k.client.Ticket(ctx, principal)
+	return err
+}
+
+// auth does the handshake with the ticket for the slave. A ticket that is refused is not used
 // again: the slave's key may have changed.
 func (k *krep) auth(ctx context.Context, nc net.Conn, principal string) (*stream.Conn, error) {
 	t, err := k.client.Ticket(ctx, principal)

@@ -72,6 +72,9 @@ type Options struct {
 	Realm  string
 	Feed   Feed
 	Source Source
+	// Prepare does what Auth needs and may take long, before anybody is dialled: the other end does
+	// not wait for it. nil: there is nothing to do.
+	Prepare func(ctx context.Context, principal string) error
 	// Dial connects to an address, without authentication.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// Auth authenticates both ends. It owns nc, also when it fails.

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -131,6 +132,28 @@ func TestBrokenAgainAndAgain(t *testing.T) {
 		}
 		if st := b.status(); st.State != "broken" {
 			t.Errorf("%+v", st)
+		}
+		b.stop()
+	})
+}
+
+// TestPrepare: nobody is dialled before the ticket is there, for a slave gives a handshake ten seconds
+// and a KDC that does not answer takes as long.
+func TestPrepare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil, func(o *Options) {
+			o.Prepare = func(ctx context.Context, principal string) error {
+				if principal != slaveID {
+					t.Errorf("for %q", principal)
+				}
+				<-time.After(16 * time.Second)
+				return nil
+			}
+		})
+		b.run()
+		<-time.After(20 * time.Second)
+		if d := b.dialled(); len(d) != 1 || d[0] < 16*time.Second {
+			t.Errorf("dialled at %v", d)
 		}
 		b.stop()
 	})

@@ -201,6 +201,11 @@ func (s *Sender) open(ctx context.Context) (conn *stream.Conn, done func(), err 
 		}
 		return in.conn, func() { close(in.done) }, nil
 	}
+	if s.o.Prepare != nil {
+		if err := s.o.Prepare(ctx, s.entry.Principal); err != nil {
+			return nil, nil, err
+		}
+	}
 	dial, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	nc, err := s.o.Dial(dial, s.entry.Addr())
