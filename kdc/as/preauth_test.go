@@ -194,6 +194,18 @@ func (f *fastReq) encode(t *testing.T, outer, inner krbmsg.KDCReqBody) ([]byte, 
 	return kdctest.ASReq(outer, krbmsg.PAData{Type: krbmsg.PAFXFast, Value: krbmsg.Marshal(&a)}), key
 }
 
+// armoredBy changes the AP-REQ of an armor.
+func armoredBy(change func(ap *krbmsg.APReq)) fastReq {
+	return fastReq{areq: func(a *krbmsg.FastArmoredReq) {
+		var ap krbmsg.APReq
+		if err := ap.Parse(a.Armor.V.Value); err != nil {
+			panic(err)
+		}
+		change(&ap)
+		a.Armor.V.Value = krbmsg.Marshal(&ap)
+	}}
+}
+
 // TestFASTErrors is the table of section 4.6.
 func TestFASTErrors(t *testing.T) {
 	home := kdctest.Name("A.TEST", "krbtgt", "A.TEST")
@@ -271,6 +283,14 @@ func TestFASTErrors(t *testing.T) {
 		{"no subkey", plain, fastReq{shown: kdctest.Shown{Auth: func(*krbmsg.Authenticator) {}}}, 12},
 		{"authenticator skew", plain, fastReq{shown: kdctest.Shown{Auth: func(a *krbmsg.Authenticator) { a.CTime = at + 301 }}}, 37},
 		{"authenticator of somebody else", plain, fastReq{shown: kdctest.Shown{Auth: func(a *krbmsg.Authenticator) { a.CName = client("pre").Name }}}, 36},
+		{"session key of an unknown type", forge(func(p *krbmsg.EncTicketPart) { p.Key.Etype = 99 }), fastReq{}, 60},
+		{"subkey of an unknown type", plain, fastReq{shown: kdctest.Shown{Auth: func(a *krbmsg.Authenticator) {
+			a.Subkey = krbmsg.Some(krbmsg.EncryptionKey{Etype: 99, Value: make([]byte, 16)})
+		}}}, 60},
+		{"authenticator in another enctype", plain, armoredBy(func(ap *krbmsg.APReq) { ap.Authenticator.Etype = 17 }), 60},
+		{"authenticator damaged", plain, armoredBy(func(ap *krbmsg.APReq) { ap.Authenticator.Cipher[20] ^= 1 }), 31},
+		{"authenticator short", plain, armoredBy(func(ap *krbmsg.APReq) { ap.Authenticator.Cipher = []byte{1} }), 60},
+		{"AP options", plain, armoredBy(func(ap *krbmsg.APReq) { ap.Options = krbmsg.APUseSessionKey | krbmsg.APMutualRequired }), 0},
 		{"inner request does not decrypt", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.EncFastReq.Cipher[20] ^= 1 }}, 31},
 		{"inner request in another enctype", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.EncFastReq.Etype = 17 }}, 60},
 		{"inner request too short", plain, fastReq{areq: func(a *krbmsg.FastArmoredReq) { a.EncFastReq.Cipher = a.EncFastReq.Cipher[:27] }}, 60},

@@ -118,6 +118,15 @@ func openCode(err error, t *krbmsg.Ticket, server *realm.Entry) int32 {
 	return krbmsg.ErrGeneric // a key of that version, but of another type
 }
 
+// cipherCode is the code for what does not decrypt: a length that no plaintext has is no matter of
+// integrity.
+func cipherCode(err error) int32 {
+	if errors.Is(err, krbcrypto.ErrLength) {
+		return krbmsg.ErrGeneric
+	}
+	return krbmsg.ErrBadIntegrity
+}
+
 // checkAPReq checks ticket and authenticator of an armor in the order of an application server.
 func checkAPReq(r *realm.Realm, ap *krbmsg.APReq, opened *ticket.Opened, now time.Time) (*krbmsg.Authenticator, *krbcrypto.Key, *exchange.Refusal) {
 	no := func(refusal *exchange.Refusal) (*krbmsg.Authenticator, *krbcrypto.Key, *exchange.Refusal) {
@@ -128,11 +137,11 @@ func checkAPReq(r *realm.Realm, ap *krbmsg.APReq, opened *ticket.Opened, now tim
 		return no(exchange.Refuse(krbmsg.ErrGeneric, status).Because(err))
 	}
 	if ap.Authenticator.Etype != int32(session.Enctype()) {
-		return no(refuse(krbmsg.ErrBadIntegrity, "authenticator of enctype %d", ap.Authenticator.Etype))
+		return no(refuse(krbmsg.ErrGeneric, "authenticator of enctype %d", ap.Authenticator.Etype))
 	}
 	plain, err := session.Decrypt(nil, krbcrypto.UsageAPReqAuth, ap.Authenticator.Cipher)
 	if err != nil {
-		return no(exchange.Refuse(krbmsg.ErrBadIntegrity, status).Because(err))
+		return no(exchange.Refuse(cipherCode(err), status).Because(err))
 	}
 	var auth krbmsg.Authenticator
 	if err := auth.Parse(plain); err != nil {
@@ -162,12 +171,12 @@ func checkAPReq(r *realm.Realm, ap *krbmsg.APReq, opened *ticket.Opened, now tim
 func open(areq *krbmsg.FastArmoredReq, key *krbcrypto.Key, covered []byte) (*Armor, *exchange.Refusal) {
 	a := &Armor{Key: key}
 	enc := &areq.EncFastReq
-	if enc.Etype != int32(key.Enctype()) || len(enc.Cipher) < key.Overhead() {
-		return a, refuse(krbmsg.ErrGeneric, "inner request of enctype %d, %d octets", enc.Etype, len(enc.Cipher))
+	if enc.Etype != int32(key.Enctype()) {
+		return a, refuse(krbmsg.ErrGeneric, "inner request of enctype %d", enc.Etype)
 	}
 	plain, err := key.Decrypt(nil, krbcrypto.UsageFASTEnc, enc.Cipher)
 	if err != nil {
-		return a, exchange.Refuse(krbmsg.ErrBadIntegrity, status).Because(err)
+		return a, exchange.Refuse(cipherCode(err), status).Because(err)
 	}
 	if err := a.Req.Parse(plain); err != nil {
 		return a, exchange.Refuse(krbmsg.ErrGeneric, status).Because(err)

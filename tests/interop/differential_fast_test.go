@@ -90,6 +90,18 @@ func fast(client string, f armored) func(x *twins) *question {
 	}
 }
 
+// apReq changes the AP-REQ of an armor.
+func apReq(change func(a *krbmsg.APReq)) func([]byte) []byte {
+	return func(b []byte) []byte {
+		var a krbmsg.APReq
+		if err := a.Parse(b); err != nil {
+			panic(err)
+		}
+		change(&a)
+		return krbmsg.Marshal(&a)
+	}
+}
+
 // asFAST is section 4.6.
 func asFAST() []twinCase {
 	challenge := func(of string, off int64) func(x *twins, armor *krbcrypto.Key) []krbmsg.PAData {
@@ -185,6 +197,13 @@ func asFAST() []twinCase {
 		{"4.6 armor empty", fast("user", armored{ap: func([]byte) []byte { return nil }}), ""},
 		{"4.6 AP-REQ of another tag", fast("user", armored{ap: func(b []byte) []byte { b[0] = 0x6f; return b }}), ""},
 		{"4.6 AP-REQ garbage", fast("user", armored{ap: func([]byte) []byte { return []byte{0x6e, 1, 2} }}), ""},
+		{"4.6 authenticator in another etype", fast("user", armored{ap: apReq(func(a *krbmsg.APReq) { a.Authenticator.Etype = 17 })}), ""},
+		{"4.6 authenticator in an unknown etype", fast("user", armored{ap: apReq(func(a *krbmsg.APReq) { a.Authenticator.Etype = 99 })}), ""},
+		{"4.6 authenticator damaged", fast("user", armored{ap: apReq(func(a *krbmsg.APReq) { a.Authenticator.Cipher[20] ^= 1 })}), ""},
+		{"4.6 authenticator short", fast("user", armored{ap: apReq(func(a *krbmsg.APReq) { a.Authenticator.Cipher = a.Authenticator.Cipher[:9] })}), ""},
+		{"4.6 AP options", fast("user", armored{ap: apReq(func(a *krbmsg.APReq) { a.Options = krbmsg.APMutualRequired })}), ""},
+		{"4.6 AP options, session key", fast("user", armored{ap: apReq(func(a *krbmsg.APReq) { a.Options = krbmsg.APUseSessionKey })}), ""},
+		{"4.6 AP options, all", fast("user", armored{ap: apReq(func(a *krbmsg.APReq) { a.Options = 0xffffffff })}), ""},
 		{"4.6 no subkey", fast("user", armored{noSubkey: true}), ""},
 		{"4.6 subkey of an unknown type", fast("user", armored{auth: func(_ *twins, a *krbmsg.Authenticator) { a.Subkey.V.Etype = 99 }}), ""},
 		{"4.6 subkey of the wrong length", fast("user", armored{auth: func(_ *twins, a *krbmsg.Authenticator) { a.Subkey.V.Value = a.Subkey.V.Value[:5] }}), ""},
