@@ -62,7 +62,7 @@ const kadmindConf = `[realms]
 `
 
 // TestKKDCPPassword: kpasswd changes a password by way of HTTPS alone: our KDC gives the ticket, and passes the change
-// on to the realm's password server, a stock kadmind over a copy of the database.
+// on to the realm's password server, a stock kadmind over a copy of the database. Then without the proxy.
 func TestKKDCPPassword(t *testing.T) {
 	ctx, sites := newSites(t, "A.TEST")
 	a := sites[0]
@@ -106,7 +106,14 @@ func TestKKDCPPassword(t *testing.T) {
 	if trace := string(readFile(t, c.Trace)); strings.Contains(trace, "Sending initial UDP") || strings.Contains(trace, "Initiating TCP") {
 		t.Errorf("the client did not use the proxy alone:\n%s", trace)
 	}
-	if out := mit.tool(ctx, t, "kadmin.local", "-q", "getprinc alice"); !strings.Contains(out, "vno 2") {
+	for _, transport := range []testrealm.Transport{testrealm.UDP, testrealm.TCP} { // our copy has the old password still
+		c = a.client(t, "kpasswd-"+string(transport), transport)
+		addLines(t, filepath.Join(c.Dir, "krb5.conf"), fmt.Sprintf("[realms]\n\tA.TEST = {\n\t\tkpasswd_server = 127.0.0.1:%d\n\t}\n", port.KDCPort))
+		if got := change(); got.Status != 0 || !strings.Contains(got.Stdout, "Password changed") {
+			t.Errorf("%s: kpasswd said %s%s", transport, got.Stdout, got.Stderr)
+		}
+	}
+	if out := mit.tool(ctx, t, "kadmin.local", "-q", "getprinc alice"); !strings.Contains(out, "vno 4") {
 		t.Errorf("kadmin.local said %s", out)
 	}
 }
