@@ -381,7 +381,7 @@ func equal(m *master, slaves ...*slave) {
 func asFormat(err error, fe **deltafile.FormatError) bool { return errors.As(err, fe) }
 
 // private is a directory closed to others.
-func private(t *testing.T) string {
+func private(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o700); err != nil {
