@@ -196,6 +196,10 @@ func printStatus(w io.Writer, st status) error {
 	if st.Trouble != "" {
 		_, _ = fmt.Fprintf(w, "the delta file cannot be cut: %s\n", st.Trouble)
 	}
+	if len(st.Slaves) == 0 {
+		_, err := fmt.Fprintln(w, "no slaves listed: the delta file is dropped as it fills")
+		return err
+	}
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	_, _ = fmt.Fprintln(tw, "SLAVE\tSTATE\tSENT\tSPOOLED\tAPPLIED\tBEHIND\tSINCE\tLAST ERROR")
 	for _, s := range st.Slaves {

@@ -169,7 +169,7 @@ func (f *Feed) add(base deltafile.State, css []*deltafile.Changeset) {
 		if f.oldest.IsZero() {
 			f.oldest = cs.Time()
 		}
-		if n := len(f.marks); n == 0 || f.size-f.marks[n-1].off >= f.o.MinCut/marksPerCut {
+		if n := len(f.marks); n == 0 || f.size-f.marks[n-1].off >= f.markStep() {
 			f.marks = append(f.marks, mark{cs.Serial, f.size})
 		}
 	}
@@ -183,6 +183,14 @@ func (f *Feed) add(base deltafile.State, css []*deltafile.Changeset) {
 	f.window = f.window[drop:]
 	f.wake()
 	f.poke()
+}
+
+// markStep is how many bytes lie between two marks: fine enough to find half of the limit.
+func (f *Feed) markStep() int64 {
+	if f.o.MaxSize > 0 {
+		return min(f.o.MinCut, f.o.MaxSize) / marksPerCut
+	}
+	return f.o.MinCut / marksPerCut
 }
 
 // rebase takes note that the file now begins at base. f.mu is held.

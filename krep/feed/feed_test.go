@@ -345,6 +345,24 @@ func TestLimitLetsGo(t *testing.T) {
 	b.until("somebody is told to let go", func(_, _ deltafile.State) bool { return b.released.Load() != nil })
 }
 
+// TestSmallLimit: whoever is a change or two behind is not told to let go for one who is far behind,
+// however small the limit.
+func TestSmallLimit(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.MaxSize = 8 << 10 })
+	b.begin(7)
+	b.add(40, 400)
+	b.caughtUp()
+	b.feed.limit()
+	why := b.released.Load()
+	if why == nil {
+		t.Fatal("nobody is told to let go")
+	}
+	var upto uint64
+	if _, err := fmt.Sscanf(*why, "up to %d:", &upto); err != nil || upto < 20 || upto > 34 {
+		t.Errorf("%v: %s", err, *why)
+	}
+}
+
 func TestAgeLimit(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.MaxAge = time.Minute })
 	b.begin(7)
