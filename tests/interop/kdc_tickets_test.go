@@ -1,7 +1,10 @@
 package interop
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -9,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"krealm/dumpfmt"
 	"krealm/internal/krb"
 	"krealm/internal/krbcrypto"
 	"krealm/internal/krbmsg"
@@ -282,4 +286,60 @@ func TestS4UThroughRealms(t *testing.T) {
 		run(ctx, t, web, "kvno", "-I", user, "-P", "-S", "HTTP", "db.c.test")
 		inNameOf(t, web, far, "HTTP/db.c.test", user, "HTTP/web.a.test@A.TEST")
 	}
+}
+
+// TestS4UByEnterpriseName: the stock client asks its own realm's KDC whose realm an enterprise name is
+// of, and goes there if an alias says so. A name nobody knows is refused before anything is asked.
+func TestS4UByEnterpriseName(t *testing.T) {
+	ctx, sites := newSites(t, "A.TEST", "B.TEST")
+	trustAll(ctx, t, sites)
+	a, b := sites[0], sites[1]
+	keytab, far := a.keytab(ctx, t, "HTTP/web.a.test"), b.keytab(ctx, t, "HTTP/db.b.test")
+	b.kadmin(ctx, t, "addprinc -pw pw-alice alice", "setstr HTTP/db.b.test allowed_to_delegate_from HTTP/web.a.test@A.TEST")
+	a.kadmin(ctx, t, "addprinc -pw pw-bob bob")
+	alias := &dumpfmt.Principal{Name: `alice\@B.TEST@A.TEST`}
+	alias.SetAliasTarget("alice@B.TEST")
+	a.add(ctx, t, alias)
+	for _, s := range sites {
+		s.start(ctx, t)
+	}
+	web := a.asService(ctx, t, "enterprise", keytab, "HTTP/web.a.test")
+	for asked, user := range map[string]string{"bob": "bob@A.TEST", "bob@A.TEST": `bob\@A.TEST@A.TEST`, "alice@B.TEST": `alice\@B.TEST@B.TEST`} {
+		run(ctx, t, web, "kvno", "-U", asked, "HTTP/web.a.test")
+		part, p := opened(t, web, keytab, "HTTP/web.a.test")
+		if text, _, err := p.Client(); err != nil || text != asked || part.CName.Unparse(part.CRealm) != user {
+			t.Errorf("kvno -U %s: ticket of %s, PAC of %q, %v", asked, part.CName.Unparse(part.CRealm), text, err)
+		}
+		run(ctx, t, web, "kvno", "-U", asked, "-P", "-S", "HTTP", "db.b.test")
+		part, p = opened(t, web, far, "HTTP/db.b.test")
+		if text, _, err := p.Client(); err != nil || text != asked || part.CName.Unparse(part.CRealm) != user {
+			t.Errorf("kvno -U %s -P: ticket of %s, PAC of %q, %v", asked, part.CName.Unparse(part.CRealm), text, err)
+		}
+	}
+	for _, nobody := range []string{"nobody", "nobody@A.TEST", "nobody@B.TEST"} {
+		result, err := web.Kvno(ctx, "-U", nobody, "HTTP/web.a.test")
+		fails(t, result, err, "not found in Kerberos database")
+	}
+}
+
+// add puts an entry into a site's database that no stock program makes.
+func (s *site) add(ctx context.Context, t *testing.T, p *dumpfmt.Principal) {
+	t.Helper()
+	file := dumpFile(s.Host, "added")
+	s.tool(ctx, t, "kdb5_util", "dump", file)
+	r := must(dumpfmt.NewReader(bytes.NewReader(readFile(t, file))))(t)
+	var out bytes.Buffer
+	w := must(dumpfmt.NewWriter(&out, dumpfmt.Version7))(t)
+	for {
+		rec, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		check(t, err)
+		check(t, w.Write(rec))
+	}
+	check(t, w.Write(p))
+	check(t, w.Flush())
+	writeFile(t, file, out.Bytes())
+	s.tool(ctx, t, "kdb5_util", "load", file)
 }
