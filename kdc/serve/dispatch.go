@@ -80,23 +80,18 @@ func (d *dispatcher) process(msg []byte, key digest, from netip.Addr, via string
 			d.log.Panic(fmt.Sprintf("%x", key[:8]), len(msg), describe(p), debug.Stack())
 		}
 	}()
-	drop := func(status string, err error) {
-		d.limit.damaged.line(d.log, now, func() {
-			d.log.Exchange(&exchange.Event{From: from, Via: via, Status: status, Err: err})
-		})
-	}
 	if !krbmsg.IsKDCReq(msg) {
-		drop(statusType, nil)
+		d.drop(from, via, now, statusType, nil)
 		return nil
 	}
 	var q krbmsg.KDCReq
 	if err := q.Parse(msg); err != nil {
-		drop("DECODE", err)
+		d.drop(from, via, now, "DECODE", err)
 		return nil
 	}
 	r := d.pick(&q)
 	if r == nil {
-		drop(statusRealm, fmt.Errorf("realm %q is not served", clip(string(q.Body.Realm))))
+		d.drop(from, via, now, statusRealm, fmt.Errorf("realm %q is not served", clip(string(q.Body.Realm))))
 		return nil
 	}
 	out := r.run(&exchange.Request{Msg: msg, From: from, Now: now}, &q)
@@ -126,6 +121,13 @@ func (r *Realm) run(req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome {
 		return out
 	}
 	return answer(req, q)
+}
+
+// drop logs a message that no exchange comes of.
+func (d *dispatcher) drop(from netip.Addr, via string, now time.Time, status string, err error) {
+	d.limit.damaged.line(d.log, now, func() {
+		d.log.Exchange(&exchange.Event{From: from, Via: via, Status: status, Err: err})
+	})
 }
 
 // Statuses of messages that no exchange comes of, for which MIT's log has words.
