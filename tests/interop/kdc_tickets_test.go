@@ -343,3 +343,51 @@ func (s *site) add(ctx context.Context, t *testing.T, p *dumpfmt.Principal) {
 	writeFile(t, file, out.Bytes())
 	s.tool(ctx, t, "kdb5_util", "load", file)
 }
+
+// TestTransitedChain: four realms in a row, every other one with the stock KDC. Both write the list
+// of realms in between, above and below one another, in the same octets.
+func TestTransitedChain(t *testing.T) {
+	row := []string{"MITA.TEST", "B.TEST", "MIT.B.TEST", "C.MIT.B.TEST"}
+	ctx, sites := newSites(t, row...)
+	for i := range sites[1:] {
+		trustAll(ctx, t, sites[i:i+2])
+	}
+	const paths = `[capaths]
+	MITA.TEST = {
+		MIT.B.TEST = B.TEST
+		C.MIT.B.TEST = B.TEST
+		C.MIT.B.TEST = MIT.B.TEST
+	}
+	B.TEST = {
+		C.MIT.B.TEST = MIT.B.TEST
+	}
+	MIT.B.TEST = {
+		MITA.TEST = B.TEST
+	}
+	C.MIT.B.TEST = {
+		B.TEST = MIT.B.TEST
+		MITA.TEST = MIT.B.TEST
+		MITA.TEST = B.TEST
+	}
+`
+	keytabs := map[*site]string{}
+	for _, s := range sites {
+		keytabs[s] = s.keytab(ctx, t, "host/svc."+strings.ToLower(s.realm))
+		s.kadmin(ctx, t, "addprinc -pw pw-alice alice")
+		addLines(t, s.KRB5Conf, paths)
+		s.start(ctx, t)
+	}
+	for _, c := range []struct {
+		from, to int
+		want     string
+	}{{0, 1, ""}, {0, 2, "B.TEST"}, {0, 3, "B.TEST,MIT."}, {1, 3, "MIT.B.TEST"}, {3, 1, "MIT.B.TEST"}, {3, 0, "B.TEST,MIT."}, {2, 0, "B.TEST"}} {
+		from, to := sites[c.from], sites[c.to]
+		client, service := from.client(t, "chain-"+to.realm, testrealm.TCP), "host/svc."+strings.ToLower(to.realm)
+		login(ctx, t, client, "alice")
+		run(ctx, t, client, "kvno", "-k", keytabs[to], service+"@"+to.realm)
+		part, _ := opened(t, client, keytabs[to], service)
+		if got := string(part.Transited.Contents); got != c.want || part.Flags&krbmsg.FlagTransitChecked == 0 || string(part.CRealm) != from.realm {
+			t.Errorf("%s to %s: %s@%s by %q, flags %08x; want %q", from.realm, to.realm, pac.Plain(part.CName), part.CRealm, got, part.Flags, c.want)
+		}
+	}
+}
