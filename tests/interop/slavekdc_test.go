@@ -220,6 +220,31 @@ func TestSlaveKDCUsesChanges(t *testing.T) {
 	}
 }
 
+// TestLoginRightAfterChange: who is added, gets another password or is unlocked can log in as soon as kadmin.local
+// has returned.
+func TestLoginRightAfterChange(t *testing.T) {
+	ctx, r, _ := newLoadedRealm(t)
+	must(r.Master.StartKDC(ctx))(t)
+	c := must(r.Master.NewClient("hasty", testrealm.UDP))(t)
+	for i := range 4 {
+		name := fmt.Sprintf("hasty%d", i)
+		result, err := c.Kinit(ctx, name, "x")
+		fails(t, result, err, "not found")
+		for _, query := range []string{"addprinc -clearpolicy -pw pw-1-%[1]s %[1]s", "cpw -pw pw-2-%[1]s %[1]s", "cpw -e aes128-sha2:special -pw pw-3-%[1]s %[1]s"} {
+			query = fmt.Sprintf(query, name)
+			kadmin(ctx, t, r, query)
+			result, err := c.Kinit(ctx, name, strings.Fields(query[strings.Index(query, "pw-"):])[0])
+			succeeds(t, result, err)
+		}
+		kadmin(ctx, t, r, "modprinc -allow_tix "+name)
+		result, err = c.Kinit(ctx, name, "pw-3-"+name)
+		fails(t, result, err, "revoked")
+		kadmin(ctx, t, r, "modprinc +allow_tix "+name)
+		result, err = c.Kinit(ctx, name, "pw-3-"+name)
+		succeeds(t, result, err)
+	}
+}
+
 // TestSlaveServesThroughResync: while the slave gets full copies, one after the other, its KDC answers every
 // request, from the old content or from the new, and never goes back.
 func TestSlaveServesThroughResync(t *testing.T) {
