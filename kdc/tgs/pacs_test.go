@@ -84,6 +84,31 @@ func TestPassThrough(t *testing.T) {
 	}
 }
 
+// TestPassThroughEvidence: where a service of another realm delegates, the PAC is the evidence's, and the
+// list that of the realm which issued it.
+func TestPassThroughEvidence(t *testing.T) {
+	logon := pac.Buffer{Type: pac.TypeLogonInfo, Data: []byte("logon")}
+	for name, want := range map[string]bool{"krbtgt/A.TEST@B.TEST": true, "krbtgt/A.TEST@C.TEST": false, "krbtgt/A.TEST@A.TEST": false} {
+		w := newWorld(t)
+		p, _ := w.db.Principal("krbtgt/A.TEST@B.TEST")
+		p = p.Clone()
+		p.Name, p.Keys = "krbtgt/A.TEST@C.TEST", nil
+		w.db.Put(p)
+		w.keys.Add(t, w.db, p.Name, 1, krbcrypto.ETypeAES256SHA1)
+		w.db.Change(t, name, func(p *dumpfmt.Principal) { _ = p.SetString(attrPassThrough, "logon_info") })
+		w.rbcd(info(t, alice, true), chain(t, "svc128", "HTTP/web.b.test@B.TEST"), logon)
+		// The service came by another way than its evidence.
+		w.server = tgsOf("A.TEST", "C.TEST")
+		w.parts = []func(*krbmsg.EncTicketPart){named(webB), w.signed(w.server, info(t, webB, false), logon)}
+		w.r.TransitPath = func(string, string) ([]string, bool) { return []string{"C.TEST"}, true }
+		_, creds := w.ticket()
+		made, err := pac.Contained(creds.Part.AuthData)
+		if err != nil || made == nil || made.Has(pac.TypeLogonInfo) != want {
+			t.Errorf("list of %s: PAC %v, %v", name, made, err)
+		}
+	}
+}
+
 // TestPACOrNone is section 6.2: which tickets from tickets get a PAC.
 func TestPACOrNone(t *testing.T) {
 	user := kdctest.Name("A.TEST", "user")

@@ -13,8 +13,11 @@ import (
 	"krealm/kdc/transit"
 )
 
-// indicators is row 10.
+// indicators is row 10. Users in whose name a service asks have none.
 func indicators(s *state) *exchange.Refusal {
+	if s.self != nil {
+		return nil // the user did not show any
+	}
 	var err error
 	if s.indicators, err = authdata.Indicators(s.indicatorSource(), s.tgt); err != nil {
 		return exchange.Refuse(krbmsg.ErrGeneric, "GET_AUTH_INDICATORS").Because(err)

@@ -223,3 +223,19 @@ func TestDelegationChain(t *testing.T) {
 	}
 	t.Error("the chain has no end")
 }
+
+// TestSelfHasNoIndicators is row 10: those of the service are not the user's, and are not even read.
+func TestSelfHasNoIndicators(t *testing.T) {
+	w := impersonator(t)
+	part := w.part
+	w.part = func(p *krbmsg.EncTicketPart) {
+		in := krbmsg.AuthorizationData{{Type: krbmsg.ADCAMMAC, Data: []byte{1}}}
+		p.AuthData = append(p.AuthData, krbmsg.AuthDataEntry{Type: krbmsg.ADIfRelevant, Data: krbmsg.Marshal(in)})
+		part(p)
+	}
+	creds := w.forge()
+	out := w.answer(creds.TGSReq(w.body, kdctest.Shown{PAData: []krbmsg.PAData{forUser(creds, "a256", nil)}}))
+	if code, text := kdctest.Code(t, out); code != 0 {
+		t.Errorf("%d %s (%v)", code, text, out.Event.Err)
+	}
+}
