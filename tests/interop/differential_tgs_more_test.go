@@ -83,6 +83,24 @@ func craftedTimes() (cases []craftedCase) {
 	return cases
 }
 
+// craftedClients is about whose TGT it is: the client's entry does not matter but, since 1.21, for
+// flags and lives.
+func craftedClients() (cases []craftedCase) {
+	const why = "3.3: the client's limits count where its entry is loaded, which 1.20.1 does in the TGS only after the times are set"
+	for _, server := range []string{"svc128", "svcnopac"} {
+		for _, client := range []string{"shortuser", "restr", "nopost", "expired", "expiredall", "lockedout", "mustchange", "pwexpired", "pre", "hw", "nokey", "nosuch", "svc128"} {
+			cc := craftedCase{name: "client " + client + " to " + server, change: allOf(serverNamed(server), renewableHeader,
+				partly(func(p *krbmsg.EncTicketPart) { p.CName = krbmsg.NewName(1, client) }),
+				withOptions(krbmsg.OptForwardable|krbmsg.OptProxiable|krbmsg.OptRenewable))}
+			if server == "svc128" && (client == "shortuser" || client == "restr") {
+				cc.our, cc.mit, cc.why = "TGS-REP", "TGS-REP", why
+			}
+			cases = append(cases, cc)
+		}
+	}
+	return cases
+}
+
 // craftedSecond is user to user.
 func craftedSecond() []craftedCase {
 	u2u := func(server string, second func(c *crafted) *kdctest.Creds, more ...tweak) tweak {

@@ -288,7 +288,7 @@ func TestDifferentialTGS(t *testing.T) {
 	x := newTwins(t, nil)
 	seen := map[string]bool{}
 	for _, group := range [][]craftedCase{
-		craftedHeaders(), craftedSessions(), craftedAuthenticators(), craftedOptions(), craftedServers(x), craftedEtypes(), craftedTimes(),
+		craftedHeaders(), craftedSessions(), craftedAuthenticators(), craftedOptions(), craftedServers(x), craftedEtypes(), craftedTimes(), craftedClients(),
 		craftedSecond(), craftedArmors(), craftedBadArmors(), craftedPACs(), craftedServicePACs(), craftedAuthData(), craftedIndicators(),
 		craftedRealms(), craftedNames(), craftedSelf(x), craftedForUser(), craftedX509User(), craftedProxy(),
 	} {
