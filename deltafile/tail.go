@@ -40,12 +40,14 @@ type Tail struct {
 	poll    time.Duration
 	watch   Watcher
 	wake    <-chan struct{}
+	timer   *time.Timer // of wait
 	closing chan struct{}
 	once    sync.Once
 
 	file File // nil: none open
 	id   Info
 	scan scanner
+	idle bool // all there was at the last look has been returned: the next waits first
 
 	mu   sync.Mutex // guards base and last for Base and Last
 	base State      // of file
@@ -128,6 +130,12 @@ func (t *Tail) Next(ctx context.Context) ([]*Changeset, error) {
 		if err := t.alive(ctx); err != nil {
 			return nil, err
 		}
+		if t.idle { // what has come since has woken us
+			t.idle = false
+			if err := t.wait(ctx); err != nil {
+				return nil, err
+			}
+		}
 		css, more, err := t.look(ctx)
 		if err != nil || len(css) > 0 {
 			return css, err
@@ -166,14 +174,18 @@ func (t *Tail) alive(ctx context.Context) error {
 }
 
 func (t *Tail) wait(ctx context.Context) error {
-	timer := time.NewTimer(t.poll)
-	defer timer.Stop()
+	if t.timer == nil {
+		t.timer = time.NewTimer(t.poll)
+	} else {
+		t.timer.Reset(t.poll)
+	}
+	defer t.timer.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-t.closing:
 	case <-t.wake:
-	case <-timer.C:
+	case <-t.timer.C:
 	}
 	return nil
 }
@@ -203,6 +215,7 @@ func (t *Tail) look(ctx context.Context) (css []*Changeset, more bool, err error
 	css, err = t.scan.batch(mine.Size)
 	switch {
 	case len(css) > 0:
+		t.idle = t.wake != nil && t.scan.off == mine.Size && !gone && now.Dev == t.id.Dev && now.Ino == t.id.Ino
 		css, err = t.deliver(css)
 		return css, true, err
 	case isDamage(err):
@@ -313,6 +326,7 @@ func (t *Tail) confirm(ctx context.Context) error {
 
 // leave closes the file; the next look opens what the name then stands for.
 func (t *Tail) leave() {
+	t.idle = false
 	if t.file != nil {
 		_ = t.file.Close()
 		t.file = nil

@@ -23,7 +23,8 @@ const (
 	maxFrames = 1 << 48
 )
 
-// WriteTimeout is how long a peer may take none of what is sent to it before it counts as gone.
+// WriteTimeout is how long a peer may take none of what is sent to it before it counts as gone, or
+// an eighth longer: see extend.
 const WriteTimeout = 30 * time.Second
 
 // writePiece is how much is written at a time: a slow link must take that within WriteTimeout.
@@ -44,11 +45,13 @@ type Conn struct {
 	send struct {
 		turn chan struct{} // full while somebody sends
 		half
+		until time.Time // the deadline of writes
 	}
 	recv struct {
 		half
 		r        *bufio.Reader
 		patience time.Duration
+		until    time.Time // the deadline of reads
 	}
 }
 
@@ -106,19 +109,35 @@ func (c *Conn) Expiry() time.Time { return c.expiry }
 func (c *Conn) RemoteAddr() string { return c.nc.RemoteAddr().String() }
 
 // SetPatience sets how long a later Receive waits for the next octets; zero: as long as it takes.
-// Beyond it Receive fails with os.ErrDeadlineExceeded. A frame that comes slowly is waited for as
-// long as some of it comes. It is for the receiver alone.
+// Beyond it, or an eighth more, Receive fails with os.ErrDeadlineExceeded. A frame that comes slowly
+// is waited for as long as some of it comes. It is for the receiver alone.
 func (c *Conn) SetPatience(d time.Duration) {
-	if c.recv.patience = d; d == 0 {
+	if d == c.recv.patience {
+		return
+	}
+	c.recv.patience, c.recv.until = d, time.Time{}
+	if d == 0 {
 		_ = c.nc.SetReadDeadline(time.Time{})
 	}
+}
+
+// extend gives what begins now at least d. It sets the deadline only if the present one comes
+// before that, and then with some to spare: a timer set for each frame would cost more than the
+// frame's encryption.
+func extend(set func(time.Time) error, until *time.Time, d time.Duration) error {
+	now := time.Now()
+	if until.Sub(now) >= d {
+		return nil
+	}
+	*until = now.Add(d + d/8)
+	return set(*until)
 }
 
 // fill reads all of b, with patience anew for each piece that comes.
 func (c *Conn) fill(b []byte) error {
 	for read := 0; read < len(b); {
 		if c.recv.patience > 0 && c.recv.r.Buffered() == 0 {
-			if err := c.nc.SetReadDeadline(time.Now().Add(c.recv.patience)); err != nil {
+			if err := extend(c.nc.SetReadDeadline, &c.recv.until, c.recv.patience); err != nil {
 				return fmt.Errorf("receive: %w", err)
 			}
 		}
@@ -190,7 +209,7 @@ func (c *Conn) writeDeadline() error {
 	if c.ending.Load() != nil {
 		return nil
 	}
-	if err := c.nc.SetWriteDeadline(time.Now().Add(WriteTimeout)); err != nil {
+	if err := extend(c.nc.SetWriteDeadline, &c.send.until, WriteTimeout); err != nil {
 		return err
 	}
 	if end := c.ending.Load(); end != nil { // Farewell came in between

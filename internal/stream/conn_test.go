@@ -122,7 +122,7 @@ func TestStalledReceiver(t *testing.T) {
 		if err := near.Send([]byte("nobody reads this")); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Error(err)
 		}
-		if d := time.Since(start); d != stream.WriteTimeout {
+		if d := time.Since(start); d < stream.WriteTimeout || d > stream.WriteTimeout*9/8 {
 			t.Errorf("given up after %v", d)
 		}
 		if err := near.Send(nil); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -149,7 +149,7 @@ func (d drip) Write(b []byte) (int, error) {
 
 // A link that is slow but works: patience is for silence, not for slowness.
 func TestSlowLink(t *testing.T) {
-	for every, good := range map[time.Duration]bool{time.Second: true, 21 * time.Second: false} {
+	for every, good := range map[time.Duration]bool{time.Second: true, 23 * time.Second: false} {
 		synctest.Test(t, func(t *testing.T) {
 			r := streamtest.NewRealm("EXAMPLE.ORG")
 			n, f := net.Pipe()

@@ -69,6 +69,7 @@ func initiate(ctx context.Context, nc net.Conn, cr *Credentials) (*Conn, error) 
 	if err := lift(); err != nil {
 		return nil, cause(ctx, err)
 	}
+	c.send.until = time.Time{} // lifted too
 	return c, nil
 }
 

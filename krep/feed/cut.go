@@ -13,18 +13,24 @@ import (
 // Acked tells that Options.Safe may return more than before.
 func (f *Feed) Acked() { f.poke() }
 
+// poke tells that something was acknowledged or appended. That happens for each change as often as
+// there are slaves, so cut is woken only if it rests.
 func (f *Feed) poke() {
-	select {
-	case f.acked <- struct{}{}:
-	default:
+	f.moved.Store(int64(time.Since(f.made)))
+	if f.resting.CompareAndSwap(true, false) {
+		select {
+		case f.acked <- struct{}{}:
+		default:
+		}
 	}
 }
 
-// cut drops what is acknowledged. It looks when somebody has acknowledged or appended something,
-// and once more when it has been quiet.
+// cut drops what is acknowledged. While something moves it looks every so often, and once more when
+// it has been quiet; then it rests.
 func (f *Feed) cut(ctx context.Context) error {
-	quiet := time.NewTimer(f.o.Quiet)
-	defer quiet.Stop()
+	period := min(f.o.Quiet, DefaultQuiet)
+	look := time.NewTimer(period)
+	defer look.Stop()
 	age := time.NewTicker(agePeriod)
 	defer age.Stop()
 	for {
@@ -33,9 +39,11 @@ func (f *Feed) cut(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-f.acked:
-			quiet.Reset(f.o.Quiet)
-		case <-quiet.C:
-			still = true
+			look.Reset(period)
+		case <-look.C:
+			if still = f.rest(); !still {
+				look.Reset(min(period, f.o.Quiet-f.idle()))
+			}
 		case <-age.C:
 		}
 		f.limit()
@@ -48,9 +56,25 @@ func (f *Feed) cut(ctx context.Context) error {
 			return err
 		}
 		if again {
-			quiet.Reset(cutAgain * f.o.Quiet)
+			look.Reset(cutAgain * f.o.Quiet)
 		}
 	}
+}
+
+// idle is how long nothing has moved.
+func (f *Feed) idle() time.Duration { return time.Since(f.made) - time.Duration(f.moved.Load()) }
+
+// rest tells whether it is quiet; the next poke then wakes cut.
+func (f *Feed) rest() bool {
+	if f.idle() < f.o.Quiet {
+		return false
+	}
+	f.resting.Store(true)
+	if f.idle() < f.o.Quiet { // somebody came in between, and may not have seen it resting
+		f.resting.Store(false)
+		return false
+	}
+	return true
 }
 
 // cutAgain is how many times Options.Quiet a cut that has failed waits for the next, if nothing

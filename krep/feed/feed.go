@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -47,8 +48,11 @@ type Options struct {
 
 // Feed follows one delta file. Its methods may be called at any time, also before and after Run.
 type Feed struct {
-	o     Options
-	acked chan struct{}
+	o       Options
+	acked   chan struct{} // wakes cut
+	resting atomic.Bool   // cut wants to be woken
+	made    time.Time
+	moved   atomic.Int64 // when something was acknowledged or appended last: so long after made
 
 	mu      sync.Mutex
 	base    deltafile.State // where the file begins
@@ -83,7 +87,7 @@ func New(o Options) *Feed {
 	if o.Quiet == 0 {
 		o.Quiet = DefaultQuiet
 	}
-	return &Feed{o: o, acked: make(chan struct{}, 1), changed: make(chan struct{})}
+	return &Feed{o: o, acked: make(chan struct{}, 1), made: time.Now(), changed: make(chan struct{})}
 }
 
 // Run follows the file until ctx ends, then returns nil. It returns an error for a file that is

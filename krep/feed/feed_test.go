@@ -446,3 +446,21 @@ func TestSince(t *testing.T) {
 		t.Errorf("%v, %v", at, ok)
 	}
 }
+
+// A poke never waits for the cutter, whoever was woken and has not come round to it.
+func TestPokeNeverBlocks(t *testing.T) {
+	f := New(Options{Quiet: time.Nanosecond})
+	for range 3 {
+		for !f.rest() { // it is quiet at once
+		}
+		f.Acked()
+		if f.resting.Load() || len(f.acked) != 1 {
+			t.Errorf("resting %v, %d wakes", f.resting.Load(), len(f.acked))
+		}
+	}
+	f = New(Options{Quiet: time.Hour})
+	f.Acked()
+	if f.rest() || f.resting.Load() {
+		t.Error("quiet just after a poke")
+	}
+}

@@ -271,8 +271,12 @@ func (l *link) stream(ctx context.Context) error {
 		changed := o.Feed.Changed()
 		var css []*deltafile.Changeset
 		var err error
-		if l.inflight.size() < o.Window && !l.beforeEpoch() {
-			css, err = cursor.Next(ctx, batchBytes)
+		acks := l.acks
+		if l.inflight.size() < o.Window {
+			acks = nil // not waited for: they come one for each change
+			if !l.beforeEpoch() {
+				css, err = cursor.Next(ctx, batchBytes)
+			}
 		}
 		if err != nil {
 			return l.feedError(err)
@@ -290,7 +294,7 @@ func (l *link) stream(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-changed:
-		case <-l.acks:
+		case <-acks:
 		case <-beat.C:
 			if err := l.beat(ctx); err != nil {
 				return err

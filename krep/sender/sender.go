@@ -73,10 +73,10 @@ func (s *Sender) update(f func(p *slave.Progress)) {
 		s.since = time.Now()
 	}
 	held2, holds2 := s.p.Holds(epoch)
-	moved := reachedOf(&s.p) != at
+	now := reachedOf(&s.p)
 	s.mu.Unlock()
-	if moved {
-		s.o.moved.ring()
+	if now != at {
+		s.o.moved.ring(s, now)
 	}
 	if held2 > held || holds && !holds2 {
 		s.o.Feed.Acked()

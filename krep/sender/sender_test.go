@@ -124,7 +124,7 @@ func TestHeartbeatsAndSilence(t *testing.T) {
 			}
 		}
 		dials := b.dialled()
-		if len(dials) < 2 || dials[1] != 20100*ms {
+		if len(dials) < 2 || dials[1] < 20100*ms || dials[1] > 22600*ms { // deadlines have an eighth to spare
 			t.Errorf("dials at %v: a slave that is silent for 20 s is gone", dials)
 		}
 	})
@@ -161,7 +161,7 @@ func TestStalledSlaveIsDropped(t *testing.T) {
 			<-time.After(time.Minute) // reads nothing
 		}
 		b.run()
-		<-time.After(45 * time.Second)
+		<-time.After(50 * time.Second)
 		if st := b.status(); st.Failures < 2 || len(b.dialled()) < 3 {
 			t.Errorf("%+v after dials at %v", st, b.dialled())
 		}

@@ -106,7 +106,7 @@ func (t *Set) Update(list []slavelist.Slave) {
 			}
 		}
 	}
-	t.o.moved.ring()
+	t.o.moved.ringAll()
 	t.o.Feed.Acked()
 }
 

@@ -123,3 +123,47 @@ func TestWaitForALostCopy(t *testing.T) {
 		b.stop()
 	})
 }
+
+// Whoever waits is woken when enough slaves seem to have the change, not by each of them.
+func TestBell(t *testing.T) {
+	const epoch, serial = 7, 5
+	b := new(bell)
+	w := b.await(epoch, serial)
+	one, two := new(Sender), new(Sender)
+	woken := func(want int) {
+		t.Helper()
+		if len(w.c) != want {
+			t.Errorf("%d wakes, want %d", len(w.c), want)
+		}
+		if len(w.c) > 0 {
+			<-w.c
+		}
+	}
+	b.begin(w, 2)
+	b.ring(one, reached{epoch: epoch, applied: serial})
+	b.ring(one, reached{epoch: epoch, applied: serial + 1})
+	b.ring(two, reached{epoch: epoch, applied: serial - 1})
+	b.ring(two, reached{epoch: epoch + 1, applied: serial})
+	b.ring(two, reached{epoch: epoch, applied: serial, unloaded: true})
+	woken(0)
+	b.ring(two, reached{epoch: epoch, applied: serial})
+	woken(1)
+
+	// A slave that moves while another is looked at counts, and so does one that had it before.
+	b.begin(w, 2)
+	b.ring(two, reached{epoch: epoch, applied: serial})
+	woken(0)
+	b.saw(w, []*Sender{one})
+	woken(1)
+
+	b.begin(w, 2)
+	c := b.listen()
+	b.ringAll() // the list has changed
+	woken(1)
+	<-c
+	b.leave(w)
+	b.ring(one, reached{epoch: epoch, applied: serial})
+	if len(b.awaited) > 0 || len(w.c) > 0 {
+		t.Error("woken after it has left")
+	}
+}
