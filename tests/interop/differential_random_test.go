@@ -87,10 +87,11 @@ func (d dice) padata(x *twins, client string, armor *krbcrypto.Key) (list []krbm
 		case 6:
 			list = append(list, krbmsg.PAData{Type: 133, Value: []byte("MIT")})
 		case 7:
-			if armor != nil {
+			// Behind a challenge that was right a wrong one takes away MIT's answer to it.
+			if _, twice := krbmsg.FindPA(list, 138); armor != nil && !twice {
 				list = append(list, kdctest.Challenge(x.t, armor, x.key(name+"@A.TEST", 0, 18), x.now+one[int64](d, 0, 0, 0, 500)))
-			} else {
-				list = append(list, krbmsg.PAData{Type: int32(d.IntN(200)) - 20, Value: make([]byte, d.IntN(30))})
+			} else if kind := int32(d.IntN(200)) - 20; kind != 151 {
+				list = append(list, krbmsg.PAData{Type: kind, Value: make([]byte, d.IntN(30))})
 			}
 		case 8:
 			// We look at one such element of a request (4.3, D), and drop the cookie of a challenge nobody is sent.
