@@ -84,9 +84,11 @@ func TestPauseEndsACopy(t *testing.T) {
 					t.Fatal(err)
 				}
 				<-time.After(time.Second)
-				if st := b.status(); st.State != "paused" || ends != 1 {
-					t.Errorf("%+v, %d goodbyes", st, ends)
-				}
+				b.safely(func() {
+					if st := b.status(); st.State != "paused" || ends != 1 {
+						t.Errorf("%+v, %d goodbyes", st, ends)
+					}
+				})
 				<-time.After(time.Hour)
 				if n := len(b.dialled()); n != 1 {
 					t.Errorf("%d dials while paused", n)
@@ -127,9 +129,11 @@ func TestBrokenAgainAndAgain(t *testing.T) {
 		}
 		b.run()
 		<-time.After(10 * time.Minute)
-		if copies < 10 || copies > 40 {
-			t.Errorf("%d full copies in ten minutes", copies)
-		}
+		b.safely(func() {
+			if copies < 10 || copies > 40 {
+				t.Errorf("%d full copies in ten minutes", copies)
+			}
+		})
 		if st := b.status(); st.State != "broken" {
 			t.Errorf("%+v", st)
 		}
