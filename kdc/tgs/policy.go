@@ -214,9 +214,12 @@ func transitedPolicy(s *state) *exchange.Refusal {
 	} else {
 		s.out.Event.Notes = append(s.out.Event.Notes, "not checking transit path")
 	}
-	if checked && err == nil {
+	switch {
+	case checked && err == nil:
 		s.part.Flags |= krbmsg.FlagTransitChecked
-	} else if s.r.RejectBadTransit {
+	case s.part.Flags&krbmsg.FlagTransitChecked != 0:
+		// A ticket of ours that is renewed or validated: it was checked when it was made.
+	case s.r.RejectBadTransit:
 		return exchange.Refuse(krbmsg.ErrPolicy, "BAD_TRANSIT").Because(err)
 	}
 	if err != nil {

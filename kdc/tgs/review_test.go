@@ -239,3 +239,28 @@ func TestSelfHasNoIndicators(t *testing.T) {
 		t.Errorf("%d %s (%v)", code, text, out.Event.Err)
 	}
 }
+
+// TestCheckedOnce is row 28 with 5.4: RENEW and VALIDATE keep the flag that says the way was checked, and
+// with it need no other check; no other option does.
+func TestCheckedOnce(t *testing.T) {
+	home := []string{"krbtgt", "A.TEST"}
+	check(t, []rule{
+		{"renewed, checked before", checkedBefore(krbmsg.OptRenew, krbmsg.FlagTransitChecked, home...), 0, ""},
+		{"validated, checked before", checkedBefore(krbmsg.OptValidate, krbmsg.FlagTransitChecked|krbmsg.FlagInvalid, home...), 0, ""},
+		{"renewed, checked before, not now", checkedBefore(krbmsg.OptRenew|krbmsg.OptDisableTransCheck, krbmsg.FlagTransitChecked, home...), 0, ""},
+		{"renewed, never checked", checkedBefore(krbmsg.OptRenew|krbmsg.OptDisableTransCheck, 0, home...), 12, "BAD_TRANSIT"},
+		{"forwarded, checked before", checkedBefore(krbmsg.OptForwarded|krbmsg.OptDisableTransCheck, krbmsg.FlagTransitChecked, home...), 12, "BAD_TRANSIT"},
+		{"another ticket, checked before", checkedBefore(krbmsg.OptDisableTransCheck, krbmsg.FlagTransitChecked, "svc128"), 12, "BAD_TRANSIT"},
+	})
+}
+
+func checkedBefore(options, flag uint32, server ...string) func(w *world) {
+	return func(w *world) {
+		w.ask4(server...)
+		w.body.Options = options
+		w.part = func(p *krbmsg.EncTicketPart) {
+			p.Flags |= flag | krbmsg.FlagRenewable
+			p.RenewTill = krbmsg.Some[int64](at + 90000)
+		}
+	}
+}

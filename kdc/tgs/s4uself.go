@@ -35,15 +35,18 @@ func readS4U2Self(s *state) *exchange.Refusal {
 	if s.self == nil {
 		return nil
 	}
-	s.out.Event.Delegate = s.self.user.String()
-	if s.self.local = string(s.self.user.Realm) == s.r.Name; !s.self.local {
-		return nil
-	}
-	if x := s.self.x509; x != nil && len(x.UserID.Cert) > 0 {
+	s.self.local = string(s.self.user.Realm) == s.r.Name
+	if x := s.self.x509; s.self.local && x != nil && len(x.UserID.Cert) > 0 {
 		// As MIT krb5 without a database module that maps certificates, whatever the name.
 		return exchange.Refuse(krbmsg.ErrGeneric, "LOOKING_UP_S4U2SELF_PRINCIPAL").Becausef("user by certificate")
 	}
-	return s.findUser()
+	if s.self.local {
+		if r := s.findUser(); r != nil {
+			return r
+		}
+	}
+	s.out.Event.Delegate = s.self.user.String() // the log names users that may exist
+	return nil
 }
 
 func (s *state) readForUser(value []byte) *exchange.Refusal {
@@ -116,7 +119,7 @@ func (s *state) findUser() *exchange.Refusal {
 		e, ok = s.r.Resolve(krbmsg.NewName(krbmsg.NTPrincipal, spelled.Components...), user.Realm)
 	}
 	if !ok || e.Foreign {
-		return exchange.Refuse(krbmsg.ErrCPrincipalUnknown, "UNKNOWN_S4U2SELF_PRINCIPAL")
+		return exchange.Refuse(krbmsg.ErrCPrincipalUnknown, "UNKNOWN_S4U2SELF_PRINCIPAL").Becausef("no user %s", user)
 	}
 	s.self.entry = e
 	return nil

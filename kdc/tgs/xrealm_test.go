@@ -261,6 +261,11 @@ func TestS4U2SelfRules(t *testing.T) {
 			if code, text := kdctest.Code(t, out); code != c.code || text != c.text {
 				t.Errorf("%d %s, want %d %s (%v)", code, text, c.code, c.text, out.Event.Err)
 			}
+			// Section 8: the line about the user stands where he is found, or is another realm's.
+			early := slices.Contains([]string{"UNKNOWN_S4U2SELF_PRINCIPAL", "LOOKING_UP_S4U2SELF_PRINCIPAL", "INVALID_S4U2SELF_REQUEST", "LOOKING_UP_SERVER"}, c.text)
+			if named := out.Event.Delegate != ""; named == early && c.name != "own TGT, service abroad" {
+				t.Errorf("logged for %q", out.Event.Delegate)
+			}
 		})
 	}
 }
