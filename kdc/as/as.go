@@ -52,7 +52,6 @@ type step struct {
 
 // steps is section 4.1.
 var steps = []step{
-	{"outer names", serverNamed},
 	{"message type", messageType},
 	{"armor", openArmor},
 	{"names", names},

@@ -11,7 +11,7 @@ import (
 func (s *state) refuse(r *exchange.Refusal) {
 	ev := &s.out.Event
 	ev.Status, ev.Code, ev.Err = r.Status, r.Code, r.Err
-	if r.Silent {
+	if r.Silent || !s.body.SName.Set { // an error names the server
 		return
 	}
 	if hints := s.hints(r); hints != nil {

@@ -6,15 +6,6 @@ import (
 	"krealm/kdc/fast"
 )
 
-// serverNamed is section 2: a request whose outer body names no server, not even one that FAST
-// replaces, is as good as damaged.
-func serverNamed(s *state) *exchange.Refusal {
-	if !s.body.SName.Set {
-		return &exchange.Refusal{Code: krbmsg.ErrSPrincipalUnknown, Status: "NULL_SERVER", Silent: true}
-	}
-	return nil
-}
-
 // messageType is row 1.
 func messageType(s *state) *exchange.Refusal {
 	if s.q.MsgType != krbmsg.MsgASReq {
@@ -41,14 +32,15 @@ func openArmor(s *state) *exchange.Refusal {
 	return nil
 }
 
-// names is rows 3 and 4. Without a server name not even an error can be encoded.
+// names is rows 3 and 4, of the inner request under FAST: what Heimdal's client puts around it has no
+// server name.
 func names(s *state) *exchange.Refusal {
 	_, s.wantEncPA = krbmsg.FindPA(s.padata, krbmsg.PAReqEncPARep)
 	if _, outer := krbmsg.FindPA(s.q.PAData, krbmsg.PAReqEncPARep); outer {
 		s.wantEncPA = true
 	}
-	if refusal := serverNamed(s); refusal != nil {
-		return refusal
+	if !s.body.SName.Set {
+		return exchange.Refuse(krbmsg.ErrSPrincipalUnknown, "NULL_SERVER")
 	}
 	if !s.body.CName.Set {
 		return exchange.Refuse(krbmsg.ErrCPrincipalUnknown, "NULL_CLIENT")

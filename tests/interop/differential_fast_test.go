@@ -138,7 +138,8 @@ func asFAST() []twinCase {
 		{"4.6 no client inside", fast("user", armored{inner: func(b *krbmsg.KDCReqBody) { b.CName.Set = false }}), ""},
 		{"4.1 row 4 no server inside", fast("user", armored{inner: func(b *krbmsg.KDCReqBody) { b.SName.Set = false }}), ""},
 		{"4.6 no client outside", fast("user", armored{outer: func(b *krbmsg.KDCReqBody) { b.CName.Set = false }}), ""},
-		{"4.6 no server outside", fast("user", armored{outer: func(b *krbmsg.KDCReqBody) { b.SName.Set = false }}), ""},
+		{"4.6 no server outside, as Heimdal", fast("user", armored{outer: func(b *krbmsg.KDCReqBody) { b.SName.Set = false }}), "AS-REP"},
+		{"4.6 no server outside, error", fast("user", armored{outer: func(b *krbmsg.KDCReqBody) { b.SName.Set = false }, areq: spoil(func(a areq) { a.Checksum.Sum[0] ^= 1 })}), ""},
 		{"4.6 other nonce outside", fast("user", armored{outer: func(b *krbmsg.KDCReqBody) { b.Nonce = 5 }}), ""},
 		{"4.6 checksum of the request asked inside", fast("user", armored{padata: inner(krbmsg.PAData{Type: 149})}), ""},
 		{"4.6 checksum of the request asked outside", fast("user", armored{beside: []krbmsg.PAData{{Type: 149}}}), "AS-REP"}, // inner or outer
