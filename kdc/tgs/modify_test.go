@@ -190,6 +190,11 @@ func TestClientLimits(t *testing.T) {
 		{"client without an entry", 0, false, func(w *world) {
 			w.part = func(p *krbmsg.EncTicketPart) { p.CName = krbmsg.NewName(1, "nosuch") }
 		}},
+		{"client by a name that leads abroad", 0, false, func(w *world) {
+			w.db.Put(&dumpfmt.Principal{Name: "abroad@A.TEST"})
+			w.change("abroad", func(p *dumpfmt.Principal) { p.SetAliasTarget("user@B.TEST") })
+			w.part = func(p *krbmsg.EncTicketPart) { p.CName = krbmsg.NewName(1, "abroad") }
+		}},
 		{"client by another name", 0, true, func(w *world) {
 			w.db.Put(&dumpfmt.Principal{Name: "other@A.TEST"})
 			w.change("other", func(p *dumpfmt.Principal) { p.SetAliasTarget("user@A.TEST") })
