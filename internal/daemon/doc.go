@@ -1,3 +1,3 @@
 // Package daemon is what krep and krepd have in common as programs: the logger, the signals, the
-// exit codes, and settings that know where they came from.
+// exit codes, how many processors they use, and settings that know where they came from.
 package daemon

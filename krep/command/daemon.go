@@ -54,6 +54,7 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 	if s.check {
 		return daemon.ExitOK
 	}
+	defer daemon.Frugal()()
 	ctx, hup, stop := daemon.Signals(context.Background())
 	defer stop()
 	if err := d.run(ctx, list, hup, stderr); err != nil {
@@ -108,7 +109,7 @@ func newKrep(s *settings, log zerolog.Logger) (*krep, error) {
 		k.source = &databaseSource{path: s.Realm.Database, dir: filepath.Dir(s.delta), log: k.log}
 	}
 	k.set = sender.NewSet(sender.Options{
-		Realm: s.Realm.Name, Feed: feedAdapter{k}, Source: k.source, Log: k.log,
+		Realm: s.Realm.Name, Feed: feedAdapter{k}, Source: wideSource{k.source}, Log: k.log,
 		Prepare: k.prepare, Dial: dial, Auth: k.auth, Paused: k.paused.has,
 	})
 	k.feed = feed.New(feed.Options{Path: s.delta, Realm: s.Realm.Name, Log: k.log,

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"krealm/deltafile"
+	"krealm/internal/daemon"
 	"krealm/kdc/kdb"
 	"krealm/krep/dumpcmd"
 	"krealm/krep/sender"
@@ -20,6 +21,30 @@ import (
 type source interface {
 	sender.Source
 	io.Closer
+}
+
+// wideSource lets the program use all processors for as long as a full copy is made and sent.
+type wideSource struct{ sender.Source }
+
+// Copy implements sender.Source.
+func (w wideSource) Copy(ctx context.Context) (sender.Copy, error) {
+	end := daemon.Wide()
+	c, err := w.Source.Copy(ctx)
+	if err != nil {
+		end()
+		return nil, err
+	}
+	return wideCopy{c, end}, nil
+}
+
+type wideCopy struct {
+	sender.Copy
+	end func()
+}
+
+func (c wideCopy) Close() error {
+	defer c.end()
+	return c.Copy.Close()
 }
 
 // databaseSource copies our own database.

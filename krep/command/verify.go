@@ -47,6 +47,7 @@ func (k *krep) verify(ctx context.Context, args map[string]string) (any, error) 
 		return nil, errVerifying
 	}
 	defer k.verifying.Unlock()
+	defer daemon.Wide()()
 	db, err := src.open(ctx)
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"krealm/deltafile"
 	"krealm/internal/control"
 	"krealm/internal/daemon"
 	"krealm/internal/krb"
@@ -53,6 +54,7 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 	if s.check {
 		return daemon.ExitOK
 	}
+	defer daemon.Frugal()()
 	ctx, _, stop := daemon.Signals(context.Background())
 	defer stop()
 	log := daemon.Logger(stderr, "krepd", s.debug).With().Str("realm", s.Realm.Name).Logger()
@@ -130,8 +132,8 @@ func newKrepd(ctx context.Context, s *settings, log zerolog.Logger) (_ *krepd, e
 	if d.db, err = openDatabase(ctx, s, log); err != nil {
 		return nil, err
 	}
-	d.applier = apply.New(d.db, d.spool, log)
-	d.receiver = receiver.New(receiver.Options{Realm: s.Realm.Name, Spool: d.spool, Inspector: d.db,
+	d.applier = apply.New(wide{d.db}, d.spool, log)
+	d.receiver = receiver.New(receiver.Options{Realm: s.Realm.Name, Spool: d.spool, Inspector: wide{d.db},
 		Applier: standing{d.applier, d.db}, Log: log, Grace: s.Conf.ClockSkew})
 	d.server = &stream.Server{Handle: d.receiver.Handle, Log: log, Acceptor: &stream.Acceptor{
 		Keys:  ownKeys{kt, s.isOwn},
@@ -211,7 +213,7 @@ func (d *krepd) run(ctx context.Context, stderr io.Writer) error {
 		g.Go(func() error { return control.Serve(ctx, ln, d.handle) })
 	}
 	g.Go(func() error { return d.applier.Run(ctx) })
-	g.Go(func() error { return d.applier.Verify(ctx, onDisk{d.db}, apply.DefaultVerify) })
+	g.Go(func() error { return d.applier.Verify(ctx, onDisk{wide{d.db}}, apply.DefaultVerify) })
 	for _, ln := range listeners {
 		g.Go(func() error { return d.server.Serve(ctx, ln) })
 	}
@@ -235,8 +237,29 @@ func (d *krepd) run(ctx context.Context, stderr io.Writer) error {
 	return err
 }
 
+// wide is the database; what reads or writes all of it may use all processors.
+type wide struct{ *kdb.DB }
+
+// LoadSnapshot implements apply.DB.
+func (w wide) LoadSnapshot(ctx context.Context, r io.Reader) (deltafile.State, error) {
+	defer daemon.Wide()()
+	return w.DB.LoadSnapshot(ctx, r)
+}
+
+// VerifyDigest implements apply.Verifier.
+func (w wide) VerifyDigest(ctx context.Context) error {
+	defer daemon.Wide()()
+	return w.DB.VerifyDigest(ctx)
+}
+
+// Content implements receiver.Inspector.
+func (w wide) Content(ctx context.Context, list func(int) bool, each func(kdb.Item) error) (kdb.Content, error) {
+	defer daemon.Wide()()
+	return w.DB.Content(ctx, list, each)
+}
+
 // onDisk is the database with the stamp of its files.
-type onDisk struct{ *kdb.DB }
+type onDisk struct{ wide }
 
 // Stamp implements apply.Verifier.
 func (o onDisk) Stamp() (stamp string, settled bool, err error) {
