@@ -189,7 +189,7 @@ var tgsDeviations = map[string]struct{ our, mit, why string }{
 // both describes what the two KDCs answer. A clock that ticks between the answers is no
 // difference: the request is made again.
 func (x *twins) both(cc craftedCase) (our, mit []string) {
-	for tries, began := 0, time.Now(); tries < 4 || time.Since(began) < 20*time.Millisecond; tries++ {
+	for tries, began := 0, time.Now(); tries < 12 || time.Since(began) < 20*time.Millisecond; tries++ {
 		x.now = time.Now().Unix()
 		c := x.craft()
 		cc.change(c)
