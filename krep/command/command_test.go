@@ -3,13 +3,11 @@ package command
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,43 +19,21 @@ import (
 	"krealm/deltafile"
 	"krealm/internal/control"
 	"krealm/internal/daemon"
+	"krealm/internal/daemon/daemontest"
 	"krealm/krep/sender"
 )
 
-// host lays out a configuration and a keytab, and makes them this process's.
+// host lays out a master's host and makes its configuration this process's.
 func host(t *testing.T, krepSection string) (dir string) {
 	t.Helper()
-	dir = t.TempDir()
-	if err := os.Chmod(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	put := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	t.Setenv("KRB5_CONFIG", put("krb5.conf", "[libdefaults]\n default_realm = EXAMPLE.ORG\n[realms]\n EXAMPLE.ORG = {\n  kdc = 127.0.0.1:1\n }\n"))
-	t.Setenv("KRB5_KDC_PROFILE", put("kdc.conf", "[realms]\n EXAMPLE.ORG = {\n  database_name = DIR/principal\n }\n[krep]\n EXAMPLE.ORG = {\n"+krepSection+" }\n"))
-	put("keytab", string(keytab("krep", "kdc1.example.org")))
-	put("slaves", "kdc2.example.org\n")
+	dir = daemontest.Host(t, krepSection)
+	daemontest.Write(t, dir, "keytab", keytab("krep", "kdc1.example.org"))
+	daemontest.Write(t, dir, "slaves", []byte("kdc2.example.org\n"))
 	return dir
 }
 
-// keytab is a keytab with one AES key.
 func keytab(components ...string) []byte {
-	str := func(b []byte, s string) []byte {
-		return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
-	}
-	r := binary.BigEndian.AppendUint16(nil, uint16(len(components)))
-	r = str(r, "EXAMPLE.ORG")
-	for _, c := range components {
-		r = str(r, c)
-	}
-	r = append(r, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 18)
-	r = str(r, strings.Repeat("k", 32))
-	return append(binary.BigEndian.AppendUint32([]byte{5, 2}, uint32(len(r))), r...)
+	return daemontest.Keytab([]byte(strings.Repeat("k", 32)), components...)
 }
 
 const section = "  delta_file = DIR/delta\n  slave_list = DIR/slaves\n  keytab = DIR/keytab\n  control = DIR/control\n"

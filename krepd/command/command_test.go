@@ -3,12 +3,10 @@ package command
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"krealm/internal/control"
+	"krealm/internal/daemon/daemontest"
 	"krealm/internal/krbcrypto"
 	"krealm/internal/stream"
 	"krealm/internal/stream/streamtest"
@@ -24,42 +23,15 @@ import (
 	"krealm/kdc/kdb"
 )
 
-// host lays out a configuration and a keytab, and makes them this process's.
+// host lays out a slave's host and makes its configuration this process's.
 func host(t *testing.T, krepSection string) (dir string) {
 	t.Helper()
-	dir = t.TempDir()
-	if err := os.Chmod(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	put := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	t.Setenv("KRB5_CONFIG", put("krb5.conf", "[libdefaults]\n default_realm = EXAMPLE.ORG\n"))
-	t.Setenv("KRB5_KDC_PROFILE", put("kdc.conf", "[realms]\n EXAMPLE.ORG = {\n  database_name = DIR/principal\n }\n[krep]\n EXAMPLE.ORG = {\n"+krepSection+" }\n"))
-	put("keytab", string(keytab(slaveKey, "krep", "kdc2.example.org")))
+	dir = daemontest.Host(t, krepSection)
+	daemontest.Write(t, dir, "keytab", daemontest.Keytab(slaveKey, "krep", "kdc2.example.org"))
 	return dir
 }
 
 var slaveKey = []byte(strings.Repeat("s", 32))
-
-// keytab is a keytab with one AES key.
-func keytab(key []byte, components ...string) []byte {
-	str := func(b []byte, s string) []byte {
-		return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
-	}
-	r := binary.BigEndian.AppendUint16(nil, uint16(len(components)))
-	r = str(r, "EXAMPLE.ORG")
-	for _, c := range components {
-		r = str(r, c)
-	}
-	r = append(r, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 18)
-	r = str(r, string(key))
-	return append(binary.BigEndian.AppendUint32([]byte{5, 2}, uint32(len(r))), r...)
-}
 
 const (
 	section  = "  listen = 127.0.0.1:0\n  allow = krep/kdc1.example.org\n  spool = DIR/spool\n  keytab = DIR/keytab\n  control = DIR/control\n"
@@ -145,7 +117,7 @@ func TestRefusesToStart(t *testing.T) {
 		{"bad address", section, nil, []string{"-listen", "a:b:c"}, 1, []string{`listen "a:b:c"`}},
 		{"spool is the delta file", section, nil, []string{"-delta", "DIR/spool"}, 1, []string{"same file"}},
 		{"other keytab", section, func(_ *testing.T, d string) {
-			_ = os.WriteFile(d+"/keytab", keytab(slaveKey, "host", "x"), 0o600)
+			_ = os.WriteFile(d+"/keytab", daemontest.Keytab(slaveKey, "host", "x"), 0o600)
 		}, nil, 1, []string{"holds no krep/HOST@EXAMPLE.ORG"}},
 		{"loose directory", section, func(_ *testing.T, d string) { _ = os.Chmod(d, 0o777) }, nil, 1, []string{"directory of mode 0777"}},
 		{"a master's database", section, func(t *testing.T, d string) {
