@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -132,4 +133,24 @@ func TestDifferentialRandom(t *testing.T) {
 		cases = append(cases, twinCase{fmt.Sprintf("%d %d", seed, i), d.question, ""})
 	}
 	x.compare(cases)
+}
+
+// TestDifferentialSettings compares under other settings than the usual ones.
+func TestDifferentialSettings(t *testing.T) {
+	for name, conf := range map[string]string{
+		"old and lax": "[libdefaults]\n\tallow_rc4 = true\n\tallow_des3 = true\n\tclockskew = 60\n" +
+			"[kdcdefaults]\n\tspake_preauth_kdc_challenge = edwards25519\n",
+		"new and strict": "[libdefaults]\n\tpermitted_enctypes = aes256-sha1 aes256-sha2\n[realms]\n\tA.TEST = {\n\t\tdisable_pac = true\n\t\trestrict_anonymous_to_tgt = true\n" +
+			"\t\tencrypted_challenge_indicator = ec\n\t\tspake_preauth_indicator = spake\n\t}\n[dbmodules]\n\tA.TEST = {\n\t\tdisable_lockout = true\n\t}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newTwins(t, twinEntries(time.Now().Unix()), conf)
+			cases := slices.DeleteFunc(append(asKeys(), asOptions()...), func(c twinCase) bool { return c.ours != "" })
+			seed := uint64(time.Now().UnixNano())
+			for i := range 300 {
+				cases = append(cases, twinCase{fmt.Sprintf("%d %d", seed, i), dice{rand.New(rand.NewPCG(seed, uint64(i)))}.question, ""})
+			}
+			x.compare(cases)
+		})
+	}
 }
