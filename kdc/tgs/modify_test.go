@@ -139,12 +139,25 @@ func TestModifiedRules(t *testing.T) {
 		{"proxy with a TGT", opt(krbmsg.OptProxy, 0, 0, tgs...), 13, "CAN'T PROXY TGT"},
 		{"proxy another service's", func(w *world) { opt(krbmsg.OptProxy, 0, 0, "svc128")(w); w.ask4("host", "svc.a.test") }, 26, "SERVER DIDN'T MATCH TICKET FOR RENEW/FORWARD/ETC"},
 		{"a service ticket without an option", opt(0, 0, 0, "svc128"), 35, "BAD TGS SERVER NAME"},
+		{"postdated to now", postdatedTo(at), 10, "POSTDATE NOT ALLOWED"},
+		{"postdated within the skew", postdatedTo(at + 300), 10, "POSTDATE NOT ALLOWED"},
+		{"postdated", postdatedTo(at + 301), 0, ""},
+		{"postdated to no time", postdatedTo(0), 10, "POSTDATE NOT ALLOWED"},
 		{"the service is locked meanwhile", func(w *world) {
 			opt(krbmsg.OptForwarded, 0, 0, "svc128")(w)
 			w.parts = nil
 			w.creds = func(*kdctest.Creds) { w.attr("svc128", dumpfmt.AttrDisallowAllTix) }
 		}, 7, statusProcess},
 	})
+}
+
+// postdatedTo asks for a ticket from a time on, 0 for none (section 3.3).
+func postdatedTo(from int64) func(w *world) {
+	return func(w *world) {
+		w.body.Options = krbmsg.OptPostdated
+		w.body.From = krbmsg.Opt[int64]{V: from, Set: from != 0}
+		w.part = flags(krbmsg.FlagMayPostdate, 0)
+	}
 }
 
 // TestChangepwTicket: its PAC has the server's and the KDC's signature only (section 6.3).
