@@ -30,7 +30,7 @@ type View struct {
 	state    atomic.Pointer[deltafile.State]
 	version  atomic.Uint64
 
-	long  atomic.Bool   // a refresh that takes its time is under way
+	long  atomic.Bool   // a refresh that takes its time is under way; Look does not wait for it
 	token chan struct{} // whoever has it refreshes, and may use what follows
 
 	c           *conn
@@ -196,18 +196,19 @@ func (v *View) Refresh(ctx context.Context) error {
 }
 
 // Bounds of Look: how many may be made in a row, and after what time one more; how long to wait for
-// somebody who refreshes; how many changes to take in, more are left to Run.
+// somebody who refreshes, which as a rule takes far less; how many changes to take in, more are left
+// to Run.
 const (
 	lookBurst = 16
 	lookEvery = 500 * time.Microsecond
-	lookWait  = 2 * time.Millisecond
+	lookWait  = 100 * time.Millisecond
 	lookMost  = 64
 )
 
 // Look is for somebody who is about to say no: if the database has moved on by a few changes the
 // view does so now, instead of when Run comes to it. In a flood of callers most are content with
-// the last look, which is no older than lookEvery. It never takes longer than a few milliseconds:
-// while a load or a snapshot is being read the view stays what it is.
+// the last look, which is no older than lookEvery. It takes microseconds. While a load or a snapshot
+// is being read, or a refresh hangs, the view stays what it is.
 func (v *View) Look(ctx context.Context) {
 	if v.long.Load() {
 		return
@@ -220,6 +221,7 @@ func (v *View) Look(ctx context.Context) {
 		select {
 		case <-v.token:
 		case <-t.C:
+			v.long.Store(true) // until it ends: nobody else is to wait for it
 			return
 		case <-ctx.Done():
 			return

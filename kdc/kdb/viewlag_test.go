@@ -58,6 +58,10 @@ func TestViewLook(t *testing.T) {
 	blind("while everything is read")
 	v.long.Store(false)
 	blind("while somebody else does")
+	if !v.long.Load() {
+		t.Error("the next one would wait, too")
+	}
+	v.long.Store(false)
 	v.token <- struct{}{}
 	for i := range uint32(lookMost) {
 		put(t, db, princ("c", i+10))
