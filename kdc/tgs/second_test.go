@@ -70,6 +70,52 @@ func TestUserToUserTicket(t *testing.T) {
 	rep.Creds(t, second.Session)
 }
 
+// TestUserToUserSession is section 3.2, and 5.1 row 29: the session key of a user-to-user ticket is of
+// the type of the second ticket's, if the client takes it.
+func TestUserToUserSession(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		etype  int32 // of the second ticket's session key
+		length int
+		asked  []int32
+		want   int32 // 0: refused
+		text   string
+	}{
+		{"in the list", 17, 16, []int32{18, 17}, 17, ""},
+		{"first in the list", 18, 32, []int32{18, 17}, 18, ""},
+		{"not in the list", 17, 16, []int32{18, 20}, 18, ""},
+		{"nothing else will do", 17, 16, []int32{999}, 0, "BAD_ENCRYPTION_TYPE"},
+		{"not permitted", 24, 16, []int32{24, 18}, 0, "BAD_ETYPE_IN_2ND_TKT"},
+		{"unknown", 99, 16, []int32{99, 18}, 0, "BAD_ETYPE_IN_2ND_TKT"},
+		{"of the wrong length", 18, 5, []int32{18}, 0, "BAD_ETYPE_IN_2ND_TKT"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.ask4("a256")
+			w.body.Options |= krbmsg.OptEncTktInSkey
+			w.body.Etypes = c.asked
+			value := make([]byte, c.length)
+			second := kdctest.Forge(t, w.r, tgsOf("A.TEST", "A.TEST"), func(p *krbmsg.EncTicketPart) {
+				p.CName = krbmsg.NewName(1, "a256")
+				p.Key = krbmsg.EncryptionKey{Etype: c.etype, Value: value}
+			})
+			w.body.Tickets = []krbmsg.Ticket{second.Ticket}
+			out, creds := w.ask()
+			if c.want == 0 {
+				if code, text := kdctest.Code(t, out); code != 14 || text != c.text {
+					t.Errorf("%d %s, want 14 %s", code, text, c.text)
+				}
+				return
+			}
+			rep := kdctest.Open(t, out, creds.Session, krbcrypto.UsageTGSRepSession)
+			rep.Creds(t, kdctest.NewKey(t, c.etype, value))
+			if rep.Part.Key.Etype != c.want {
+				t.Errorf("session key of type %d, want %d", rep.Part.Key.Etype, c.want)
+			}
+		})
+	}
+}
+
 // forUser makes PA-FOR-USER and PA-S4U-X509-USER.
 func forUser(c *kdctest.Creds, user string, change func(f *krbmsg.ForUser)) krbmsg.PAData {
 	f := krbmsg.ForUser{Name: krbmsg.NewName(1, user), Realm: []byte("A.TEST"), AuthPackage: []byte("Kerberos")}
