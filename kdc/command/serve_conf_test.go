@@ -170,6 +170,10 @@ func TestRelations(t *testing.T) {
 			return slices.Equal(c.kpasswd, []string{"h1:464", "[::1]:4640"})
 		}},
 		{"admin_server", "admin_server = h0:749", realmOnly, func(c *configured) bool { return slices.Equal(c.kpasswd, []string{"h0:464"}) && silent(c) }},
+		{"max_life twice", inRealm("max_life = 1d\n\t\tmax_life = 2h"), 0, func(c *configured) bool {
+			return c.s.MaxLife == 86400 && c.log.has(`:3: max_life stands there 2 times: "1d" counts here, "2h" with MIT's krb5kdc`)
+		}},
+		{"max_life twice the same", inRealm("max_life = 1d\n\t\tmax_life = 1d"), 0, silent},
 		{"relations that nobody knows", "no_such_relation = 7", both, silent},
 		{"relations of kadmind", "acl_file = /x\n\tdict_file = /y\n\tiprop_enable = true\n\tkadmind_port = 1\n\tkpasswd_listen = 2\n\tdefault_principal_flags = +preauth", realmOnly, silent},
 	} {

@@ -20,6 +20,12 @@ var pkinitWords = []string{"pkinit_identity", "pkinit_anchors", "pkinit_pool", "
 	"pkinit_require_crl_checking", "pkinit_allow_upn", "pkinit_eku_checking", "pkinit_dh_min_bits", "pkinit_indicator",
 	"pkinit_require_freshness"}
 
+// singleWords are relations of which one value counts: here the first, so that kdc.conf comes before krb5.conf,
+// but with MIT's krb5kdc the last.
+var singleWords = []string{"kdc_listen", "kdc_ports", "kdc_tcp_listen", "kdc_tcp_ports", "kdc_max_dgram_reply_size",
+	"max_life", "max_renewable_life", "restrict_anonymous_to_tgt", "reject_bad_transit", "disable_pac", "master_key_name", "master_key_type",
+	"key_stash_file", "database_module", "database_name"}
+
 // ignored lists what is configured without effect, one line each.
 func (r *servedRealm) ignored() []string {
 	p := r.all.Profile()
@@ -45,6 +51,13 @@ func (r *servedRealm) ignored() []string {
 	module, ok := p.String("realms", r.conf.Name, "database_module")
 	if !ok {
 		module = r.conf.Name
+	}
+	for _, word := range singleWords {
+		for _, path := range [][]string{{"realms", r.conf.Name, word}, {"kdcdefaults", word}} {
+			if all := p.Strings(path...); len(all) > 1 && slices.ContainsFunc(all, func(v string) bool { return v != all[0] }) {
+				say(path, "%s stands there %d times: %q counts here, %q with MIT's krb5kdc", word, len(all), all[0], all[len(all)-1])
+			}
+		}
 	}
 	path := []string{"dbmodules", module, "db_library"}
 	if lib, ok := p.String(path...); ok && !slices.Contains([]string{"db2", "klmdb"}, lib) {

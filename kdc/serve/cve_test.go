@@ -202,8 +202,24 @@ var vulnerabilities = []struct {
 		v.want("rc4 alone", kdctest.ASReq(b), "ERR 14 BAD_ENCRYPTION_TYPE")
 	}},
 	{"CVE-2024-26462: delegation, again and again", func(v *victim) {
-		c := v.tgt(nil, "service", "impersonator")
-		msg := forUser(c, "a256", "service", "impersonator")
+		v.m.Change(v.t, "service/impersonator@A.TEST", func(p *dumpfmt.Principal) {
+			if err := p.SetString("allowed_to_delegate_to", "svc128"); err != nil {
+				v.t.Fatal(err)
+			}
+		})
+		service := kdctest.Name("A.TEST", "service", "impersonator")
+		evidence := kdctest.Forge(v.t, v.r, service, func(p *krbmsg.EncTicketPart) {
+			p.CName, p.Flags = krbmsg.NewName(1, "a256"), krbmsg.FlagForwardable
+			info, err := pac.ClientInfo(p.CName, p.AuthTime)
+			if err != nil {
+				v.t.Fatal(err)
+			}
+			pac.Issue(p, []pac.Buffer{{Type: pac.TypeClientInfo, Data: info}}, kdctest.Key(v.t, v.r, service),
+				kdctest.Key(v.t, v.r, kdctest.Name("A.TEST", "krbtgt", "A.TEST")), true)
+		})
+		body := kdctest.TGSBody("A.TEST", "svc128")
+		body.Options, body.Tickets = krbmsg.OptCNameInAddlTkt|krbmsg.OptForwardable, []krbmsg.Ticket{evidence.Ticket}
+		msg := v.tgt(func(p *krbmsg.EncTicketPart) { p.Flags |= krbmsg.FlagForwardable }, "service", "impersonator").TGSReq(body, kdctest.Shown{})
 		used := func() uint64 {
 			runtime.GC()
 			var m runtime.MemStats
@@ -299,7 +315,7 @@ var vulnerabilities = []struct {
 var elsewhere = []string{
 	"2010-1323",  // authdata: compose_test.go
 	"2020-17049", // tgs: TestS4U2Proxy
-	"2022-37967", // authdata: the same
+	"2022-37967", // pac: TestEachSignatureCounts; authdata
 	"2022-42898", // pac: pac_test.go
 	"2018-16860", // tgs: TestS4U2Self, row "129 CRC32"
 }

@@ -114,8 +114,8 @@ func TestKrbtgtRollover(t *testing.T) {
 	}
 }
 
-// TestHeimdalOptions: what Heimdal's programs can ask for beyond a login. (FAST of 7.8 works with no MIT KDC: its outer
-// request names neither realm nor server.)
+// TestHeimdalOptions: what Heimdal's programs can ask for beyond a login. FAST of 7.8 works with no MIT KDC: its outer
+// request names neither realm nor server. Ours answers it, but that client does not open the reply.
 func TestHeimdalOptions(t *testing.T) {
 	ctx, a, _, keytab := newPeerSites(t)
 	a.kadmin(ctx, t, "addprinc -pw pw-bob bob")
