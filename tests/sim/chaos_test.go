@@ -68,37 +68,44 @@ func (w *world) verdict(o *op, name string) (v verdict) {
 // TestEveryStep tells one quiet story again and again; each time another operation, up to the last
 // one, is the last of its process or machine: before, while or after it takes effect.
 func TestEveryStep(t *testing.T) {
-	quiet := func(p *plan) {
-		*p = plan{slaves: 2, grandkids: 1, writers: 2, think: 100 * time.Millisecond, burst: 3, budget: 8, names: 5,
-			trouble: 4 * time.Second, every: time.Hour, latency: time.Millisecond, buffer: 65536, slow: map[string]int{},
-			heartbeat: 1500 * time.Millisecond, ticket: time.Hour, feedWindow: 500, sendWindow: 1000, minCut: 300,
-			maxCopies: 1, keep: 3}
-		for _, name := range []string{"master", "slave0", "slave1", "grandkid0"} {
-			p.slow[name] = 1
-		}
-	}
 	whole := tell(t, 1, quiet)
 	if whole.err != nil {
 		t.Fatal(whole.err)
 	}
-	stories := 0
-	for at := 1; at <= whole.turns; at++ {
-		for i, v := range []verdict{
-			{crash: killed}, {crash: killed, late: true}, {crash: killed, half: true},
-			{crash: powerCut}, {crash: powerCut, late: true}, {crash: powerCut, half: true},
-			{fail: errIO}, {fail: errNoRoom, half: true},
-		} {
-			if (at+i)%*flagStride != 0 {
-				continue
-			}
-			w := tell(t, 1, func(p *plan) { quiet(p); p.crashAt, p.crash = at, v })
-			stories++
-			if w.err != nil {
-				t.Fatalf("%v\nturn %d of %d was %+v", w.err, at, whole.turns, v)
+	share(t, func(part, parts int) {
+		stories := 0
+		for at := 1; at <= whole.turns; at++ {
+			for i := range verdicts {
+				if (at+i)%*flagStride != 0 || at%parts != part {
+					continue
+				}
+				k := kind{turn: at, how: i}
+				stories++
+				if !k.check(t, tell(t, 1, k.edit)) {
+					return
+				}
 			}
 		}
+		t.Logf("%d stories, a trouble at each of %d turns", stories, whole.turns)
+	})
+}
+
+// verdicts are what becomes of the one operation.
+var verdicts = []verdict{
+	{crash: killed}, {crash: killed, late: true}, {crash: killed, half: true},
+	{crash: powerCut}, {crash: powerCut, late: true}, {crash: powerCut, half: true},
+	{fail: errIO}, {fail: errNoRoom, half: true},
+}
+
+// quiet is the plan of a story without trouble.
+func quiet(p *plan) {
+	*p = plan{slaves: 2, grandkids: 1, writers: 2, think: 100 * time.Millisecond, burst: 3, budget: 8, names: 5,
+		trouble: 4 * time.Second, every: time.Hour, latency: time.Millisecond, buffer: 65536, slow: map[string]int{},
+		heartbeat: 1500 * time.Millisecond, ticket: time.Hour, feedWindow: 500, sendWindow: 1000, minCut: 300,
+		maxCopies: 1, keep: 3}
+	for _, name := range []string{"master", "slave0", "slave1", "grandkid0"} {
+		p.slow[name] = 1
 	}
-	t.Logf("%d stories, a trouble at each of %d turns", stories, whole.turns)
 }
 
 // trouble makes something happen now and then, until it is time to mend everything.
@@ -163,6 +170,11 @@ func (w *world) mischief() {
 		if p.refusals {
 			h.db.refuse(true)
 		}
+	case 14:
+		if p.clocks {
+			h.skew = time.Duration(int64(x)%int64(2*time.Hour)) / time.Duration(1+x>>40%1000)
+			w.after(length, "clock of "+h.name, func() { h.skew = 0 })
+		}
 	case 13:
 		if p.tampering && h.parent != nil {
 			w.oracle.doubt(h)
@@ -225,7 +237,7 @@ func (w *world) mend() {
 	w.net.mu.Unlock()
 	w.net.flush()
 	for _, h := range w.hosts {
-		h.disk.full = false
+		h.disk.full, h.skew = false, 0
 		h.db.refuse(false)
 		h.list(slices.Clone(h.kids))
 		h.boot()

@@ -152,6 +152,7 @@ func (d *disk) powerCut(w *world) {
 			data, damaged := old.survivor(unit(w.draw("bytes "+d.h.name)), unit(w.draw("part "+d.h.name)))
 			moved[old] = d.newInode(data)
 			moved[old].scan.damaged = damaged
+			w.note("left of "+alias(name), data)
 		}
 		d.names[name] = moved[old]
 	}
@@ -378,6 +379,7 @@ func (f *file) Write(p []byte) (n int, err error) {
 		if half {
 			n = int(unit(f.fs.p.w.draw("half "+f.name)) * float64(len(p)))
 		}
+		f.fs.p.w.note("written", p[:n])
 		if n > 0 {
 			f.i.data = append(f.i.data, p[:n]...)
 			f.fs.d.changed = append(f.fs.d.changed, f.i)

@@ -12,14 +12,21 @@
 // commit, octets that arrive - is an event. One event happens at a time, and the next one only when
 // every goroutine of the realm is waiting. When an event happens, how long it takes, whether it
 // fails, does half of its work or is the last thing its process or its machine does, is drawn from
-// the seed and the name of the event. So a seed is a whole story; it is told again by
+// the seed and the name of the event.
 //
-//	go test ./tests/sim -run TestSeed -sim.seed=N -v
+// What a goroutine does between two events is up to Go, and Go tosses coins: which goroutine runs
+// first where one event has woken several, which case a select takes where several are ready, which
+// timer of one moment fires first, where a walk through a map begins. So these tests build
+// themselves anew with a runtime whose coins come from the seed, and which interrupts nobody
+// (patches); the first build of that takes about a minute of processor time, and is kept by the go
+// command. Random numbers of package crypto come from the seed too, and no garbage is collected while
+// a goroutine runs. With that a seed is a whole story, the same each time, and the order of
+// goroutines is one more thing that stories try out. TestReplay compares: the sum of a story is
+// over every event, every octet written, sent or left by a power cut, and every coin.
 //
-// Two things are not under the seed's control: which goroutine the scheduler of Go runs first where
-// one event has woken several, and which case a select takes where several are ready. With one
-// processor, which is what these tests run on, that makes little difference; TestReplay counts
-// how much. A seed that fails only now and then is run many times with -sim.repeat.
+// A bad story says how it is told again, in every detail:
+//
+//	make simulate SEED=n SEEDS=1
 //
 // A story has three parts. In the first, writers change the realm while things break. Then
 // everything is mended and started, and the realm must come to rest by itself with all databases
@@ -41,6 +48,8 @@
 //	O5  a delta file holds nothing that its database has not committed, in order, without a gap
 //	O6  at rest: equal content, equal digests, empty delta files and spools, and every change that
 //	    a writer was told is committed
+//	O7  who waits for slaves (-wait) is told that they have applied the change only when they have;
+//	    he waits no longer than he said, and at rest they all have
 //
 // That these observers see something is shown by planting bugs below the real code (TestMutants).
 package sim

@@ -47,8 +47,9 @@ type host struct {
 	off    bool // no power
 	roles  []*role
 	log    zerolog.Logger
-	calls  bool    // its krepd dials the parent's krep, not the other way round
-	listed []*host // of its slave list, as krep has it
+	calls  bool          // its krepd dials the parent's krep, not the other way round
+	listed []*host       // of its slave list, as krep has it
+	skew   time.Duration // what its clock is ahead
 
 	krep  atomic.Pointer[krepParts]  // of the last krep
 	krepd atomic.Pointer[krepdParts] // of the last krepd
@@ -112,6 +113,9 @@ func (w *world) addHost(name string, parent *host, realm *streamtest.Realm, rela
 	w.oracle.excused[h] = new(excuse)
 	return h
 }
+
+// clock is the clock on its wall.
+func (h *host) clock() time.Time { return time.Now().Add(h.skew) }
 
 // delta is where a host's database appends its changes, "" for a slave that is no relay.
 func (h *host) delta() string {
@@ -348,7 +352,7 @@ func (h *host) runKrep(p *proc) error {
 			return errors.Join(err, g.Wait())
 		}
 		server := &stream.Server{Log: log,
-			Acceptor: &stream.Acceptor{Keys: h.realm.Keytab(principal(h.name)), Allow: set.Expects},
+			Acceptor: &stream.Acceptor{Keys: h.realm.Keytab(principal(h.name)), Allow: set.Expects, Now: h.clock},
 			Handle:   func(ctx context.Context, c *stream.Conn) { _ = set.Take(ctx, c) }}
 		g.Go(func() error { return server.Serve(ctx, ln) })
 	}
@@ -427,8 +431,9 @@ func (h *host) runKrepd(p *proc) error {
 		if err != nil {
 			return err
 		}
-		server := &stream.Server{Handle: rec.Handle, Log: log,
-			Acceptor: h.realm.Acceptor(principal(h.name), principal(h.parent.name))}
+		acceptor := h.realm.Acceptor(principal(h.name), principal(h.parent.name))
+		acceptor.Now = h.clock
+		server := &stream.Server{Handle: rec.Handle, Log: log, Acceptor: acceptor}
 		g.Go(func() error { return server.Serve(ctx, ln) })
 	}
 	h.krepd.Store(&krepdParts{p, sp, applier})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -185,37 +186,52 @@ func (r *badReplica) inTwo(ctx context.Context, css []*deltafile.Changeset) (del
 	return r.handle.Apply(ctx, css)
 }
 
-// TestMutants plants each bug and tells stories until it is caught.
+// mutant is a bug, and the observer that is to see it.
+type mutant struct {
+	plant bugs
+	by    string
+}
+
+var mutants = map[string]mutant{
+	"ack-before-fsync":   {bugs{ackBeforeSync: true}, "O3"},
+	"truncate-too-early": {bugs{cutTooEarly: true}, "O4"},
+	"skip-on-error":      {bugs{skipOnError: true}, "O2"},
+	"apply-in-two":       {bugs{applyInTwo: true}, "O2"}, // the serial outside the transaction
+	"serial-reuse":       {bugs{reuseSerial: true}, "O1"},
+	"name-not-synced":    {bugs{forgetDirectory: true}, "O3"},
+	"ack-appended":       {bugs{ackAppended: true}, "O3"},
+	"no-lock":            {bugs{noLock: true}, "O5"},
+	"torn-copy":          {bugs{tornCopy: true}, "O2"},
+	"prune-early":        {bugs{pruneEarly: true}, "O4"},
+}
+
+// TestMutants plants each bug and tells stories until it is caught; then the same story must catch
+// it again, at the same event.
 func TestMutants(t *testing.T) {
 	const patience = 60 // stories
-	for name, m := range map[string]struct {
-		plant bugs
-		by    string // the observers that may catch it
-	}{
-		"acknowledge before the fsync":    {bugs{ackBeforeSync: true}, "O3"},
-		"truncate too early":              {bugs{cutTooEarly: true}, "O4"},
-		"skip on error":                   {bugs{skipOnError: true}, "O2"},
-		"apply outside the transaction":   {bugs{applyInTwo: true}, "O2"},
-		"use a serial twice":              {bugs{reuseSerial: true}, "O1"},
-		"leave a rename to the directory": {bugs{forgetDirectory: true}, "O3"},
-		"acknowledge what is appended":    {bugs{ackAppended: true}, "O3"},
-		"write without the lock":          {bugs{noLock: true}, "O5"},
-		"copy without the last change":    {bugs{tornCopy: true}, "O2"},
-		"prune what is not durable":       {bugs{pruneEarly: true}, "O4"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			for seed := uint64(1); seed <= patience; seed++ {
-				w := tell(t, seed, func(p *plan) { p.bugs = &m.plant })
-				if w.err == nil {
-					continue
-				}
-				t.Logf("story %d: %v", seed, w.err)
-				if !strings.Contains(w.err.Error(), m.by+":") {
-					t.Errorf("caught by another observer than %s", m.by)
-				}
-				return
+	share(t, func(part, parts int) {
+		for i, name := range slices.Sorted(maps.Keys(mutants)) {
+			if i%parts != part {
+				continue
 			}
-			t.Errorf("not caught in %d stories", patience)
-		})
-	}
+			t.Run(name, func(t *testing.T) {
+				k := kind{bug: name}
+				for seed := uint64(1); seed <= patience; seed++ {
+					w := tell(t, seed, k.edit)
+					if w.err == nil {
+						continue
+					}
+					t.Logf("%v\ntell it again: %s", w.err, k.again(seed))
+					if by := mutants[name].by; !strings.Contains(w.err.Error(), by+":") {
+						t.Errorf("caught by another observer than %s", by)
+					}
+					if again := tell(t, seed, k.edit); again.err == nil || again.err.Error() != w.err.Error() || again.trace != w.trace {
+						t.Errorf("told again: %v", again.err)
+					}
+					return
+				}
+				t.Errorf("not caught in %d stories", patience)
+			})
+		}
+	})
 }

@@ -294,6 +294,7 @@ func (q *pipe) arrive(piece []byte, end error) {
 	if q.echo != nil {
 		q.echo.arrive(piece, end)
 	}
+	q.n.w.note("arrived", piece)
 	q.n.w.oracle.heard = true
 	q.mu.Lock()
 	if q.deaf || q.end != nil || q.to != nil && q.to.p.host.off {

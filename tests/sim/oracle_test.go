@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"krealm/deltafile"
+	"krealm/internal/quorum"
 )
 
 // oracle watches a realm from outside and says what is wrong.
@@ -21,6 +22,7 @@ type oracle struct {
 	order   map[deltafile.Epoch]int   // of the epochs
 	sights  map[*host]sight           // the databases, when last looked at
 	told    []deltafile.State         // what writers were told since the last look
+	waits   []waited                  // and those of them that have waited for slaves
 	acked   map[*host]deltafile.State // what a slave has told krep is durable: epoch and serial
 	excused map[*host]*excuse         // slaves that may need a full copy
 	suspect map[*host]bool            // was tampered with, or fed by one that was
@@ -146,12 +148,43 @@ func (o *oracle) committed(s deltafile.State) {
 	o.told = append(o.told, s)
 }
 
-// promises checks what writers were told (O6).
+// waited is an answer to one who waits for slaves.
+type waited struct {
+	h  *host
+	st deltafile.State
+	a  quorum.Answer
+}
+
+// waited notes that a writer was told that enough slaves have its change.
+func (o *oracle) waited(h *host, st deltafile.State, a quorum.Answer) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.waits = append(o.waits, waited{h, st, a})
+}
+
+// applied checks such an answer (O7).
+func (o *oracle) applied(v waited) {
+	have := 0
+	for _, k := range v.h.kids {
+		if db := o.sights[k].at; db.Epoch == v.st.Epoch && db.Serial >= v.st.Serial || o.order[db.Epoch] > o.order[v.st.Epoch] {
+			have++
+		}
+	}
+	if have < v.a.Applied || v.a.Applied < v.a.Need {
+		o.complain("O7: a writer was told that %d slaves have %v, needs %d, and %d have it", v.a.Applied, v.st, v.a.Need, have)
+	}
+}
+
+// promises checks what writers were told (O6, O7).
 func (o *oracle) promises() {
 	o.mu.Lock()
-	told := o.told
-	o.told = nil
+	told, waits := o.told, o.waits
+	o.told, o.waits = nil, nil
 	o.mu.Unlock()
+	for _, v := range waits {
+		o.w.stats.waits++
+		o.applied(v)
+	}
 	for _, s := range told {
 		if then, ok := o.history[at(s)]; !ok || then.hash != s.Hash {
 			o.complain("O6: a writer was told of %v, which is not in the history", s)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"io"
 	"math/rand/v2"
 	"time"
 )
@@ -40,13 +41,15 @@ type plan struct {
 	lists, refusals  bool
 	tampering, pause bool
 	calls            float64 // slaves that connect to krep
+	waits            float64 // changes after which the writer waits for slaves
+	clocks           bool    // machines whose clock jumps
 	fine             bool    // looking at a file takes its turn as well
 
 	crashAt int     // the operation that
 	crash   verdict // comes out so
 
-	real bool // the database is the real one
-	talk bool // log everything
+	real bool      // the database is the real one
+	talk io.Writer // where everything is logged; nil: nowhere
 	bugs *bugs
 }
 
@@ -90,6 +93,7 @@ func newPlan(r *rand.Rand) plan {
 	if often(0.1) {
 		p.maxAge = 2 * time.Second
 	}
+	p.waits, p.clocks = rate(0.4, 0.1, 0.6), often(0.15)
 	for _, name := range []string{"master", "slave0", "slave1", "slave2", "grandkid0", "grandkid1"} {
 		p.slow[name] = pick(1, 1, 1, 1, 4, 50)
 	}

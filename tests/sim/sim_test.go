@@ -1,12 +1,12 @@
 package sim
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
@@ -20,25 +20,36 @@ import (
 
 var (
 	flagSeed     = flag.Uint64("sim.seed", 0, "tell the story of this seed (TestSeed)")
-	flagRepeat   = flag.Int("sim.repeat", 1, "so many times")
 	flagSeeds    = flag.Int("sim.seeds", 2000, "how many stories TestStories tells")
 	flagFirst    = flag.Uint64("sim.first", 1, "the seed of the first of them")
 	flagDuration = flag.Duration("sim.duration", 0, "stop telling after so long")
 	flagStride   = flag.Int("sim.stride", 4, "TestEveryStep tells one in so many stories")
 	flagBad      = flag.Int("sim.bad", 1, "how many bad stories TestStories puts up with before it stops")
+	flagReplays  = flag.Int("sim.replays", 300, "how many stories TestReplay tells twice")
+	flagBrief    = flag.Bool("sim.brief", false, "TestSeed tells no more than the sum of the story")
 	flagReal     = flag.Bool("sim.real", false, "with the real database")
+	flagBug      = flag.String("sim.bug", "", "with this bug planted (see TestMutants)")
+	flagTurn     = flag.Int("sim.turn", 0, "the quiet story of TestEveryStep, in which this operation goes wrong")
+	flagHow      = flag.Int("sim.how", 0, "in which way it does")
+	flagPart     = flag.String("sim.part", "", "i/n: this part of the work only")
 )
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	runtime.GOMAXPROCS(1) // see the package comment
-	os.Exit(m.Run())
-}
 
 // tell tells the story of a seed and returns what was wrong.
 func tell(t *testing.T, seed uint64, edit func(*plan)) (w *world) {
 	t.Helper()
 	cryptotest.SetGlobalRandom(t, seed)
+	collect(64 << 20)
+	var lines bytes.Buffer
+	defer func() {
+		simulate(0, false)
+		if w != nil && w.plan.talk != nil { // only now, for it takes random numbers
+			out := zerolog.ConsoleWriter{Out: w.plan.talk, NoColor: true, TimeFormat: "04:05.000000"}
+			for line := range bytes.Lines(lines.Bytes()) {
+				_, _ = out.Write(line)
+			}
+		}
+	}()
+	simulate(mix(seed), true)
 	synctest.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		w = &world{t: t, seed: seed, rng: rng, plan: newPlan(rng), begun: time.Now(), log: zerolog.Nop(),
@@ -46,10 +57,9 @@ func tell(t *testing.T, seed uint64, edit func(*plan)) (w *world) {
 		if edit != nil {
 			edit(&w.plan)
 		}
-		if w.plan.talk {
+		if w.plan.talk != nil {
 			zerolog.TimeFieldFormat = time.RFC3339Nano
-			w.log = zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr, NoColor: true, TimeFormat: "04:05.000000"}).
-				Hook(zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, _ string) { e.Timestamp() }))
+			w.log = zerolog.New(&lines).Hook(zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, _ string) { e.Timestamp() }))
 		}
 		w.story()
 	})
@@ -129,6 +139,7 @@ func (w *world) rest() {
 		w.unrest("rest did not last")
 		return
 	}
+	w.calm = true
 	for _, r := range w.hosts[0].roles {
 		if r.name == "writer0" {
 			r.off = false

@@ -274,7 +274,7 @@ func (d *handle) Update(ctx context.Context, edits []edit) (deltafile.State, err
 			}
 		}
 		if len(lines) > 0 {
-			cs := must(deltafile.Encode(d.p.w.plan.bugs.previous(d), time.Now(), lines))
+			cs := must(deltafile.Encode(d.p.w.plan.bugs.previous(d), d.s.h.clock(), lines))
 			_ = d.s.play(lines)
 			d.record(cs)
 			d.seen = d.s.at
@@ -298,7 +298,7 @@ func (d *handle) Reload(ctx context.Context, edits []edit) (deltafile.State, err
 		for _, e := range edits {
 			d.s.put(e.full(), string(e.line()))
 		}
-		d.s.restart(deltafile.Initial(realmName, d.p.w.newEpoch(), time.Now()))
+		d.s.restart(deltafile.Initial(realmName, d.p.w.newEpoch(), d.s.h.clock()))
 		st = d.s.at
 		return nil
 	})

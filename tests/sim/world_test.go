@@ -2,10 +2,13 @@ package sim
 
 import (
 	"container/heap"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"runtime"
+	"runtime/metrics"
 	"slices"
 	"sync"
 	"testing"
@@ -35,6 +38,7 @@ type world struct {
 	turns int    // those that got their turn
 	err   error  // the first thing that was wrong
 	quiet bool   // nothing fails any more
+	calm  bool   // and all is equal
 
 	net    *network
 	hosts  []*host
@@ -44,7 +48,7 @@ type world struct {
 
 // stats count what a story was made of.
 type stats struct {
-	kills, powerCuts, faults, cuts, copies, commits, epochs int
+	kills, powerCuts, faults, cuts, copies, commits, epochs, waits int
 }
 
 // maxSteps ends a story that goes in circles.
@@ -112,6 +116,17 @@ func between(x uint64, low, high time.Duration) time.Duration {
 	return low + time.Duration(u*u*u*float64(high-low))
 }
 
+// note writes down that something happens, and with which octets.
+func (w *world) note(what string, data []byte) {
+	h := fnv.New64a()
+	_, _ = fmt.Fprintf(h, "%x %x %d %s %d ", w.trace, simulated(), w.now(), what, len(data))
+	_, _ = h.Write(data)
+	w.trace = h.Sum64()
+	if e := w.log.Trace(); e.Enabled() { // with the hash of all before it
+		e.Str("event", what).Hex("sum", binary.BigEndian.AppendUint64(nil, w.trace)).Send()
+	}
+}
+
 // after makes something happen later. It may be called by anybody.
 func (w *world) after(d time.Duration, name string, do func()) {
 	w.mu.Lock()
@@ -172,15 +187,13 @@ func (w *world) run(until time.Duration, done func() bool) (ended bool) {
 
 func (w *world) step(e *event) {
 	w.steps++
-	h := fnv.New64a()
-	_, _ = fmt.Fprintf(h, "%x %d %s", w.trace, e.at, e.name)
-	w.trace = h.Sum64()
-	if w.plan.talk {
-		w.log.Trace().Dur("at", e.at).Str("event", e.name).Send()
-	}
+	w.note(e.name, nil)
 	e.do()
 	synctest.Wait()
 	w.oracle.look()
+	if w.steps%500 == 0 {
+		collect(512 << 20)
+	}
 	if w.steps > maxSteps {
 		w.fail("no end after %d steps", w.steps)
 	}
@@ -261,6 +274,9 @@ func (w *world) perform(o *op, name string) {
 	case powerCut:
 		o.p.host.cutPower()
 	}
+	if err != nil {
+		w.note(name+": "+err.Error(), nil)
+	}
 	o.finish(err)
 }
 
@@ -274,4 +290,13 @@ func (o *op) finish(err error) {
 	o.p.pending = slices.DeleteFunc(o.p.pending, func(x *op) bool { return x == o })
 	o.p.w.mu.Unlock()
 	o.done <- err
+}
+
+// collect collects garbage if there is much. Nothing else does: a collection at a time of its own
+// choosing would change who runs when.
+func collect(most uint64) {
+	live := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	if metrics.Read(live); live[0].Value.Uint64() > most {
+		runtime.GC()
+	}
 }

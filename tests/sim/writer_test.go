@@ -1,11 +1,13 @@
 package sim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"krealm/deltafile"
+	"krealm/internal/quorum"
 )
 
 // runWriter is a run of kadmin.local or kdb5_util on the master: it opens the database, makes some
@@ -27,8 +29,12 @@ func (h *host) runWriter(p *proc) error {
 	}
 	for range 1 + x%uint64(w.plan.burst) {
 		st, err := db.Update(p.ctx, w.edits(w.draw("edits of "+p.id()), false))
+		failed := err != nil
 		if err := w.result(p, st, err); err != nil {
 			return err
+		}
+		if x := w.draw("wait " + p.id()); !failed && (w.calm || unit(x) < w.plan.waits) {
+			w.wait(p, st, mix(x))
 		}
 		if y := w.draw("think " + p.id()); y%4 == 0 {
 			t := time.NewTimer(between(mix(y), 0, 50*time.Millisecond))
@@ -40,6 +46,34 @@ func (h *host) runWriter(p *proc) error {
 		}
 	}
 	return nil
+}
+
+// wait is what a writer does with -wait: it asks krep when slaves have applied its change.
+func (w *world) wait(p *proc, st deltafile.State, x uint64) {
+	k := p.host.set()
+	if k == nil {
+		return
+	}
+	want, timeout := []quorum.Want{quorum.All, quorum.Quorum, must(quorum.Parse("1")), must(quorum.Parse("2"))}[x%4], between(mix(x), 0, 5*time.Second)
+	if w.calm {
+		want, timeout = quorum.All, time.Minute
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, timeout)
+	defer cancel()
+	begun := w.now()
+	a := k.set.Wait(ctx, st.Epoch, st.Serial, want)
+	if p.gone() || k.p.gone() {
+		return // nobody is told
+	}
+	if took := w.now() - begun; took > timeout {
+		w.fail("O7: %s has waited %v instead of %v", p.id(), took, timeout)
+	}
+	switch {
+	case a.Enough:
+		w.oracle.waited(p.host, st, a)
+	case w.calm && p.ctx.Err() == nil:
+		w.fail("O7: %s has waited for %v at rest: %+v", p.id(), st, a)
+	}
 }
 
 // result tells the oracle what the writer was told.
