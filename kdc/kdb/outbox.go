@@ -331,6 +331,9 @@ const drainWait = 5 * time.Second
 // drainAfterCommit drains for a change that is committed: it has happened, whatever becomes of
 // the delta file, and a caller that gave up waiting must not keep it from being appended.
 func (db *DB) drainAfterCommit(ctx context.Context, st *state) {
+	if db.delta.Load() == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWait)
 	defer cancel()
 	if err := db.drainFrom(ctx, st); err != nil && db.o.OnDrainError != nil {

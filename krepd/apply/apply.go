@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"time"
 
@@ -248,6 +249,7 @@ func (a *Applier) batch(ctx context.Context, css []*deltafile.Changeset) ([]*del
 		return nil, err
 	}
 	a.setApplied(st)
+	runtime.Gosched() // whoever acknowledges goes first
 	return rest, a.compare(ctx)
 }
 

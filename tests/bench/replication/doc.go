@@ -7,7 +7,8 @@
 // A change's latency is measured with 1, 2, 8 slaves (and 64 with -full), one change at a time:
 // from the return of the commit to krep's knowing that every slave has applied it, asked for as
 // "kadmin.local -wait all" asks. That contains the way back of the acknowledgement, and with n slaves
-// it is the latency of the last of n. It is divided by what cannot be avoided: one fsync where the
+// it is the latency of the last of n. (The commit returns behind the append to the delta file, when
+// krep has been woken already; so the whole of a change, commit and latency, is told too.) It is divided by what cannot be avoided: one fsync where the
 // master's database is, one fsync where the slave's is, one round trip over loopback, the medians of
 // the fsyncs taken in turn with the changes, so that all suffer from the same load.
 //
