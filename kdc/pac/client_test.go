@@ -103,6 +103,36 @@ func TestClientOfOthers(t *testing.T) {
 	}
 }
 
+// TestLongNames: the length of a name is written in 16 bits.
+func TestLongNames(t *testing.T) {
+	for n, ok := range map[int]bool{0x7fff: true, 0x8000: false} {
+		b, err := ClientInfo(krbmsg.NewName(1, strings.Repeat("x", n)), at)
+		if (err == nil) != ok {
+			t.Errorf("%d characters: %v", n, err)
+		}
+		if text, _, err := about(t, b, nil).Client(); ok && (err != nil || len(text) != n) {
+			t.Errorf("%d characters read as %d, %v", n, len(text), err)
+		}
+	}
+}
+
+// TestKDCKey is section 6.3: the key of the KDC's signatures, by the server's wish.
+func TestKDCKey(t *testing.T) {
+	tgt := longTerm(t, "krbtgt/A.TEST@A.TEST")
+	for wanted, same := range map[string]bool{"": true, "aes256-cts-hmac-sha1-96": true, "aes128-cts": false, "aes256-sha2": false} {
+		k, err := KDCKey(tgt, wanted)
+		if err != nil || (k == tgt) != same {
+			t.Errorf("%q: the realm's own %v, %v", wanted, k == tgt, err)
+		}
+	}
+	if _, err := KDCKey(tgt, "nonsense"); err == nil {
+		t.Error("an unknown enctype was taken")
+	}
+	if err := encode(nil).VerifyService(&krbmsg.EncTicketPart{}, tgt, nil); !errors.Is(err, ErrMissing) {
+		t.Errorf("a ticket without a PAC: %v", err)
+	}
+}
+
 // TestParseTypes is section 6.2: which buffers may be passed on.
 func TestParseTypes(t *testing.T) {
 	for list, want := range map[string][]uint32{

@@ -26,13 +26,19 @@ func TestExpand(t *testing.T) {
 		{"A.TEST\x00", "Y", "Z", "A.TEST"},
 		{"\x00", "Y", "Z", ""},
 		{",MIT.EDU", "ATHENA.MIT.EDU", "S", "MIT.EDU"},
+		{"/COM,, /COM/A/B/C", "X", "Y", "/COM /COM/A /COM/A/B /COM/A/B/C"},
+		{"/COM/A/B/C,, /COM", "X", "Y", "/COM/A/B/C /COM/A/B /COM/A /COM"},
+		{"/COM,, /COM/A", "X", "Y", "/COM /COM/A"},
+		{"EDU,,B.C.EDU", "X", "Y", "EDU C.EDU B.C.EDU"},
+		{"B.C.EDU,,EDU", "X", "Y", "B.C.EDU C.EDU EDU"},
+		{"A,,A", "X", "Y", "A A"},
 	} {
 		got, err := Expand([]byte(c.list), c.client, c.server)
 		if err != nil || strings.Join(got, " ") != c.want {
 			t.Errorf("%q: %q, %v; want %q", c.list, got, err, c.want)
 		}
 	}
-	for _, bad := range []string{`a\`, ",EDU", strings.Repeat("x", maxField+1), strings.Repeat("x,", 200), "A" + strings.Repeat(".,"+strings.Repeat("x", 200), 60)} {
+	for _, bad := range []string{strings.Repeat("x,", 200) + "x", "EDU,," + strings.Repeat("A.", 100) + "EDU", "A,,AB", "/A,, /AB", `a\`, ",EDU", strings.Repeat("x", maxField+1), strings.Repeat("x,", 200), "A" + strings.Repeat(".,"+strings.Repeat("x", 200), 60)} {
 		if got, err := Expand([]byte(bad), "COM", "ORG"); !errors.Is(err, ErrList) {
 			t.Errorf("%q: %q, %v", bad, got, err)
 		}
@@ -120,6 +126,8 @@ func TestAppend(t *testing.T) {
 		{"EDU,COM", "MIT.EDU", "EDU,MIT.,COM"},
 		{"A", "a,b", `A,a\,b`},
 		{",", "X", "X"},
+		{"EDU,,EDU", "X", "EDU,X"},
+		{"EDU", "X.EDU.", "EDU, X.EDU."},
 		{",EDU,", "X", "EDU,MIT.,ATHENA.,WASHINGTON.EDU,CS.,X"},
 	} {
 		got, err := Append([]byte(c.list), c.realm, client, server)
