@@ -28,8 +28,7 @@ func (l *link) copy(ctx context.Context) error {
 	})
 	if err != nil {
 		if ctx.Err() == nil {
-			err = fmt.Errorf("full copy: %w", err)
-			_ = l.send(&wire.Error{Reason: wire.ReasonSnapshot, Text: "no full copy can be made"})
+			err = l.end(&wire.Error{Reason: wire.ReasonSnapshot, Text: "no full copy can be made"}, fmt.Errorf("full copy: %w", err))
 		}
 		return err
 	}
@@ -112,6 +111,5 @@ func (l *link) waiting(ctx context.Context, f func(context.Context) error) error
 
 // pausedNow ends the stream because the slave was paused.
 func (l *link) pausedNow() error {
-	_ = l.send(&wire.Bye{Text: "paused"})
-	return fmt.Errorf("%w: paused", errEnd)
+	return l.end(&wire.Bye{Text: "paused"}, fmt.Errorf("%w: paused", errEnd))
 }

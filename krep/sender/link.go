@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,6 +30,8 @@ type link struct {
 	copied   bool          // a full copy was sent in this stream,
 	oldEpoch uint64        // when this was the epoch of the delta file
 	inflight flight
+
+	ended atomic.Pointer[error] // why this side has ended the stream, once it has; see end
 
 	askedMu sync.Mutex
 	asked   []*question
@@ -62,7 +65,18 @@ func (l *link) run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if why := l.ended.Load(); why != nil {
+		return *why
+	}
 	return err
+}
+
+// end tells the slave that the stream ends, and returns why. The slave hangs up when it hears that,
+// which the reading goroutine may see before the writing one has returned: the reason is this one.
+func (l *link) end(m wire.Message, why error) error {
+	l.ended.Store(&why)
+	_ = l.send(m)
+	return why
 }
 
 // hangUp ends the connection when one side of the link has ended, with a goodbye if krep stops.
@@ -304,15 +318,13 @@ func (l *link) stream(ctx context.Context) error {
 				return err
 			}
 		case <-expiry.C:
-			_ = l.send(&wire.Bye{Text: "ticket ends"})
-			return fmt.Errorf("%w: ticket ends", errEnd)
+			return l.end(&wire.Bye{Text: "ticket ends"}, fmt.Errorf("%w: ticket ends", errEnd))
 		case <-l.s.ring:
 			if l.s.called() {
 				return fmt.Errorf("%w: the slave has called again", errEnd)
 			}
 		case <-l.s.again:
-			_ = l.send(&wire.Bye{Text: "asked to begin again"})
-			return fmt.Errorf("%w: asked to begin again", errEnd)
+			return l.end(&wire.Bye{Text: "asked to begin again"}, fmt.Errorf("%w: asked to begin again", errEnd))
 		}
 	}
 }
@@ -334,11 +346,9 @@ func (l *link) feedError(err error) error {
 		if errors.Is(err, deltafile.ErrForeign) {
 			l.s.update(func(p *slave.Progress) { p.OnForeign(l.at.Serial) })
 		}
-		_ = l.send(&wire.Bye{Text: "full copy needed"})
-		return fmt.Errorf("%w: %w", errEnd, err)
+		return l.end(&wire.Bye{Text: "full copy needed"}, fmt.Errorf("%w: %w", errEnd, err))
 	}
-	_ = l.send(&wire.Error{Reason: wire.ReasonInternal, Text: "the delta file cannot be read"})
-	return err
+	return l.end(&wire.Error{Reason: wire.ReasonInternal, Text: "the delta file cannot be read"}, err)
 }
 
 // records sends changesets, several in one message, or one in several.

@@ -149,6 +149,7 @@ func TestKillInTheCopy(t *testing.T) {
 	p.reaches(m, m.add(1))
 	name := m.status(p.s).Name
 	for i := range 6 {
+		until(t, "the copy before is known to be loaded", func() bool { return m.status(p.s).State == "streaming" })
 		if err := m.set.Resync(name); err != nil {
 			t.Fatal(err)
 		}
