@@ -85,6 +85,12 @@ func (l *link) chunks(ctx context.Context, c Copy, size int64) error {
 func (l *link) waiting(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	nudged := false
+	defer func() {
+		if nudged {
+			l.s.nudge()
+		}
+	}()
 	done := make(chan error, 1)
 	go func() { done <- f(ctx) }()
 	beat := time.NewTicker(l.s.o.Heartbeat)
@@ -99,12 +105,13 @@ func (l *link) waiting(ctx context.Context, f func(context.Context) error) error
 				<-done
 				return err
 			}
-		case <-l.s.again: // a resync is what is going on; a pause ends it
+		case <-l.s.again: // a pause ends it; a resync is for the stream behind the copy to see
 			if l.s.isPaused() {
 				cancel()
 				<-done
 				return l.pausedNow()
 			}
+			nudged = true
 		}
 	}
 }
