@@ -73,8 +73,12 @@ func TestEveryStep(t *testing.T) {
 		t.Fatal(whole.err)
 	}
 	share(t, func(part, parts int) {
-		stories := 0
+		stories, end := 0, time.Now().Add(max(*flagDuration, patience/2))
 		for at := 1; at <= whole.turns; at++ {
+			if time.Now().After(end) {
+				t.Logf("the time is over at turn %d", at)
+				break
+			}
 			for i := range verdicts {
 				if (at+i)%*flagStride != 0 || at%parts != part {
 					continue

@@ -41,9 +41,11 @@ var patches = map[string][][2]string{
 	},
 	"proc.go": {
 		{"func retake(now int64) uint32 {\n", "func retake(now int64) uint32 {\n\tif simOn.Load() {\n\t\treturn 0\n\t}\n"},
-		// Who is woken goes on next, or behind those that are ready already.
+		// Who is woken goes on next, or behind those that are ready already. The root of a bubble is
+		// woken when nobody else is ready, and also for timers that were stopped long ago, or not:
+		// that depends on addresses.
 		{"if randomizeScheduler && next && randn(2) == 0 {",
-			"if simOn.Load() {\n\t\tnext = next && gp.bubble != nil && simN(2) != 0\n\t} else if randomizeScheduler && next && randn(2) == 0 {"},
+			"if simOn.Load() {\n\t\tnext = next && gp.bubble != nil && (gp == gp.bubble.root || simN(2) != 0)\n\t} else if randomizeScheduler && next && randn(2) == 0 {"},
 	},
 }
 

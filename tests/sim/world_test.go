@@ -187,6 +187,7 @@ func (w *world) run(until time.Duration, done func() bool) (ended bool) {
 
 func (w *world) step(e *event) {
 	w.steps++
+	simulate(mix(w.seed^mix(uint64(w.steps))), true) // what the runtime did while all waited is forgotten
 	w.note(e.name, nil)
 	e.do()
 	synctest.Wait()
