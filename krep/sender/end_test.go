@@ -53,8 +53,10 @@ func TestResyncAtTheEndOfACopy(t *testing.T) {
 					e.send(&wire.Heartbeat{})
 				case *wire.SnapshotEnd:
 					b.safely(func() { copies++ })
-					<-time.After(time.Minute)
-					e.send(&wire.SnapshotEnd{Size: m.Size})
+					b.wg.Go(func() { // loading
+						<-time.After(time.Minute)
+						e.send(&wire.SnapshotEnd{Size: m.Size})
+					})
 				}
 			}
 		}, nil)
