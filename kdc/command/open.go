@@ -99,9 +99,13 @@ const openTimeout = time.Minute
 
 // openDB opens the realm's database; warn is told of trouble with the delta file.
 func openDB(ctx context.Context, warn func(string), r *realmconf.Realm) (*kdb.DB, error) {
+	return openWith(ctx, dbOptions(warn, r), r)
+}
+
+func openWith(ctx context.Context, o kdb.Options, r *realmconf.Realm) (*kdb.DB, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	db, err := kdb.Open(ctx, r.Database, dbOptions(warn, r))
+	db, err := kdb.Open(ctx, r.Database, o)
 	if errors.Is(err, kdb.ErrNoDatabase) {
 		return nil, noDatabase(r)
 	}

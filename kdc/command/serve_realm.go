@@ -73,7 +73,9 @@ func (r *servedRealm) close() {
 }
 
 func (r *servedRealm) openDatabase(ctx context.Context) (*opened, error) {
-	db, err := openDB(ctx, r.warn, r.conf)
+	o := dbOptions(r.warn, r.conf)
+	o.VerifyDelta = true
+	db, err := openWith(ctx, o, r.conf)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +83,7 @@ func (r *servedRealm) openDatabase(ctx context.Context) (*opened, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	o := &opened{db: db, view: view}
+	open := &opened{db: db, view: view}
 	settings, err := r.settings()
 	if err == nil {
 		err = r.awaitContent(ctx, view)
@@ -91,12 +93,12 @@ func (r *servedRealm) openDatabase(ctx context.Context) (*opened, error) {
 		keys, err = r.openMaster(view)
 	}
 	if err != nil {
-		o.close()
+		open.close()
 		return nil, err
 	}
-	o.core = realm.New(settings, view, keys)
-	o.keeper = lockout.NewKeeper(o.core, view, db.SetLockouts, r.once("lockout fields not written"))
-	return o, nil
+	open.core = realm.New(settings, view, keys)
+	open.keeper = lockout.NewKeeper(open.core, view, db.SetLockouts, r.once("lockout fields not written"))
+	return open, nil
 }
 
 // warn is called by whoever drains.

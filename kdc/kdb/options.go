@@ -16,6 +16,10 @@ type Options struct {
 	// DeltaFile is where committed changes are appended for krep, "" for nowhere. All
 	// programs that write to one database must name the same file.
 	DeltaFile string
+	// VerifyDelta checks all of the delta file when it is first opened, up to about a second for
+	// a gigabyte; else its last 4 MiB are. It is for programs that run for long: they mend
+	// what a power cut has left of more than that.
+	VerifyDelta bool
 	// DeltaFS is the file system that DeltaFile is in; for tests, nil means the real one.
 	DeltaFS deltafile.FS
 	// KeepChanges is how many changesets the changes table keeps at least (MIT's

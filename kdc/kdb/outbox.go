@@ -312,7 +312,11 @@ func (db *DB) openDelta(broken *deltafile.Appender) error {
 	if db.o.DeltaFile == "" || db.o.ReadOnly {
 		return nil
 	}
-	d, err := deltafile.OpenAppender(db.o.DeltaFile, deltafile.AppenderOptions{FS: db.o.DeltaFS, OnDamage: db.o.OnDeltaDamage})
+	o := deltafile.AppenderOptions{FS: db.o.DeltaFS, OnDamage: db.o.OnDeltaDamage}
+	if db.o.VerifyDelta {
+		o.Verify = -1
+	}
+	d, err := deltafile.OpenAppender(db.o.DeltaFile, o)
 	if err != nil {
 		return fmt.Errorf("kdb: %w", err)
 	}

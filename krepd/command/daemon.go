@@ -145,7 +145,7 @@ func newKrepd(ctx context.Context, s *settings, log zerolog.Logger) (_ *krepd, e
 
 // openDatabase opens the slave's database, or makes an empty one that waits for a full copy.
 func openDatabase(ctx context.Context, s *settings, log zerolog.Logger) (*kdb.DB, error) {
-	o := kdb.Options{DeltaFile: s.delta, KeepChanges: s.Realm.KeepChanges, OnDrainError: func(err error) {
+	o := kdb.Options{DeltaFile: s.delta, VerifyDelta: true, KeepChanges: s.Realm.KeepChanges, OnDrainError: func(err error) {
 		log.Error().Err(err).Msg("delta file for the next tier could not be written")
 	}, OnDeltaDamage: func(err error) {
 		log.Warn().Err(err).Str("kept", s.delta+".damaged").Msg("delta file for the next tier was damaged and is written anew")

@@ -115,7 +115,7 @@ type realHandle struct {
 }
 
 func (s *realStore) open(p *proc, delta string) (database, error) {
-	o := kdb.Options{Clock: s.h.clock, DeltaFile: delta, DeltaFS: p.fs(), KeepChanges: int(p.w.plan.keep), ReadOnly: p.name == "krep",
+	o := kdb.Options{Clock: s.h.clock, DeltaFile: delta, VerifyDelta: p.verifies(), DeltaFS: p.fs(), KeepChanges: int(p.w.plan.keep), ReadOnly: p.name == "krep",
 		OnDrainError: func(err error) {
 			if !p.gone() {
 				p.log().Debug().Err(err).Msg("drain")

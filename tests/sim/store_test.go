@@ -221,7 +221,11 @@ func (d *handle) reopen() (err error) {
 	if d.app != nil {
 		_ = d.app.Close()
 	}
-	d.app, err = deltafile.OpenAppender(d.name, deltafile.AppenderOptions{FS: d.p.fs()})
+	o := deltafile.AppenderOptions{FS: d.p.fs()}
+	if d.p.verifies() {
+		o.Verify = -1
+	}
+	d.app, err = deltafile.OpenAppender(d.name, o)
 	return err
 }
 
