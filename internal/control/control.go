@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -18,10 +17,10 @@ import (
 )
 
 const (
-	maxLine     = 16 << 20 // bytes of an answer; requests are far smaller
-	maxRequest  = 64 << 10
+	maxRequest  = 64 << 10 // bytes of a line
 	callTimeout = 10 * time.Second
-	maxClients  = 256 // most of them wait for something
+	idleTimeout = time.Minute // between an answer and the next request of the same caller
+	maxClients  = 256         // most of them wait for something
 )
 
 // ErrNoAnswer means that nobody answers on the socket: the daemon does not run, or not there.
@@ -38,8 +37,8 @@ type Request struct {
 
 // response is what comes back: a result, or an error for people.
 type response struct {
-	Result json.RawMessage `json:"result,omitempty"`
-	Error  string          `json:"error,omitempty"`
+	Result any    `json:"result,omitempty"`
+	Error  string `json:"error,omitempty"`
 }
 
 // Handler answers a request with a value to be sent as JSON. It may take its time: ctx ends when
@@ -73,7 +72,8 @@ func Listen(path string) (net.Listener, error) {
 	return ln, nil
 }
 
-// Serve answers requests until ctx ends, then closes and removes the socket and returns nil.
+// Serve answers requests until ctx ends, then closes and removes the socket and returns nil. A caller
+// gets its answers in order; one that asks nothing for a minute is hung up on.
 func Serve(ctx context.Context, ln net.Listener, h Handler) error {
 	g, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
@@ -98,7 +98,7 @@ func Serve(ctx context.Context, ln net.Listener, h Handler) error {
 				return nil
 			}
 			g.Go(func() error {
-				answer(ctx, nc, h)
+				serveOne(ctx, nc, h)
 				<-places
 				return nil
 			})
@@ -107,91 +107,67 @@ func Serve(ctx context.Context, ln net.Listener, h Handler) error {
 	return g.Wait()
 }
 
-func answer(ctx context.Context, nc net.Conn, h Handler) {
+// serveOne answers one caller until it hangs up.
+func serveOne(ctx context.Context, nc net.Conn, h Handler) {
 	defer func() { _ = nc.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	_ = nc.SetDeadline(time.Now().Add(callTimeout))
-	var req Request
-	if err := json.NewDecoder(io.LimitReader(nc, maxRequest)).Decode(&req); err != nil {
-		return
-	}
-	var resp response
-	result, err := handle(ctx, nc, h, req)
-	_ = nc.SetWriteDeadline(time.Now().Add(callTimeout))
-	if err == nil {
-		resp.Result, err = json.Marshal(result)
-	}
-	if err != nil {
-		resp = response{Error: err.Error()}
-	}
-	b, err := json.Marshal(resp)
-	if err != nil {
-		return
-	}
-	_, _ = nc.Write(append(b, '\n'))
-}
-
-// handle lets the handler work until it is done or the caller hangs up.
-func handle(ctx context.Context, nc net.Conn, h Handler, req Request) (any, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	_ = nc.SetReadDeadline(time.Time{})
-	if ctx.Err() != nil {
-		return nil, ctx.Err() // and its deadline was just taken off
-	}
-	var g errgroup.Group
-	g.Go(func() error {
-		_, _ = io.Copy(io.Discard, nc) // ends when the caller hangs up, or the deadline below
-		cancel()
-		return nil
-	})
-	defer func() {
-		_ = nc.SetReadDeadline(time.Unix(1, 0))
-		_ = g.Wait()
+	_ = nc.SetReadDeadline(time.Now().Add(callTimeout))
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	requests := make(chan Request)
+	go func() {
+		defer close(requests) // last: who waits for that waits for all of it
+		defer cancel()        // what is asked for by somebody who has hung up is of no use
+		read(ctx, nc, requests)
 	}()
-	return h(ctx, req)
+	for req := range requests {
+		_ = nc.SetReadDeadline(time.Time{})
+		if ctx.Err() != nil || answer(ctx, nc, h, req) != nil {
+			break
+		}
+		_ = nc.SetReadDeadline(time.Now().Add(idleTimeout))
+		if ctx.Err() != nil { // it has ended, and so may have the deadline that says so
+			break
+		}
+	}
+	_ = nc.Close()
+	for range requests { // until the reader has ended
+	}
 }
 
-// Call asks the daemon that listens on path and decodes its answer into result, which may be
-// nil. It waits as long as ctx lets it, or ten seconds if that has no end. ErrNoAnswer: nobody there. Other errors are the daemon's, or the socket's.
-func Call(ctx context.Context, path string, req Request, result any) error {
-	if _, bounded := ctx.Deadline(); !bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, callTimeout)
-		defer cancel()
+// read takes requests off a connection until there are no more.
+func read(ctx context.Context, nc net.Conn, requests chan<- Request) {
+	r := bufio.NewReaderSize(nc, maxRequest)
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return
+		}
+		var req Request
+		if json.Unmarshal(line, &req) != nil {
+			return
+		}
+		select {
+		case requests <- req:
+		case <-ctx.Done():
+			return
+		}
 	}
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, "unix", path)
+}
+
+func answer(ctx context.Context, nc net.Conn, h Handler, req Request) error {
+	result, err := h(ctx, req)
+	var b []byte
+	if err == nil {
+		b, err = json.Marshal(response{Result: result})
+	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNoAnswer, err)
+		if b, err = json.Marshal(response{Error: err.Error()}); err != nil {
+			return err
+		}
 	}
-	defer func() { _ = nc.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	b, err := json.Marshal(req)
-	if err != nil {
-		return fmt.Errorf("control: %w", err)
-	}
-	if _, err := nc.Write(append(b, '\n')); err != nil {
-		return fmt.Errorf("%w: %w", ErrNoAnswer, err)
-	}
-	line, err := bufio.NewReader(io.LimitReader(nc, maxLine)).ReadBytes('\n')
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNoAnswer, err)
-	}
-	var resp response
-	if err := json.Unmarshal(line, &resp); err != nil {
-		return fmt.Errorf("control: answer: %w", err)
-	}
-	if resp.Error != "" {
-		return errors.New(resp.Error)
-	}
-	if result == nil {
-		return nil
-	}
-	if err := json.Unmarshal(resp.Result, result); err != nil {
-		return fmt.Errorf("control: answer: %w", err)
-	}
-	return nil
+	_ = nc.SetWriteDeadline(time.Now().Add(callTimeout))
+	_, err = nc.Write(append(b, '\n'))
+	return err
 }

@@ -3,10 +3,14 @@ package control_test
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"krealm/internal/control"
@@ -119,6 +123,76 @@ func TestBlockingCall(t *testing.T) {
 		t.Error(got, err)
 	}
 	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// serve answers on path until the function returned is called: each request with how many came
+// before it.
+func serve(t *testing.T, path string) (stop func()) {
+	t.Helper()
+	ln, err := control.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	var n atomic.Int64
+	go func() {
+		done <- control.Serve(ctx, ln, func(context.Context, control.Request) (any, error) {
+			return n.Add(1) - 1, nil
+		})
+	}()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A Client keeps its connection, and makes another where the daemon was started again.
+func TestClientOutlivesTheDaemon(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sock")
+	c := control.NewClient(path)
+	defer func() { _ = c.Close() }()
+	var n int
+	if err := c.Call(t.Context(), control.Request{Verb: "x"}, &n); !errors.Is(err, control.ErrNoAnswer) {
+		t.Errorf("no daemon: %v", err)
+	}
+	for range 2 {
+		stop := serve(t, path)
+		for want := range 3 {
+			if err := c.Call(t.Context(), control.Request{Verb: "x"}, &n); err != nil || n != want {
+				t.Errorf("%d, %v, not %d", n, err, want)
+			}
+		}
+		stop()
+	}
+	if err := c.Call(t.Context(), control.Request{Verb: "x"}, &n); !errors.Is(err, control.ErrNoAnswer) {
+		t.Errorf("daemon gone: %v", err)
+	}
+}
+
+// What is no request, or has no end, ends the connection, and that alone.
+func TestBadRequests(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sock")
+	defer serve(t, path)()
+	for _, bad := range []string{"{", "nonsense\n", strings.Repeat("x", 70<<10), "{}\n{]\n"} {
+		nc, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nc.Write([]byte(bad)); err != nil {
+			t.Fatal(err)
+		}
+		_ = nc.(*net.UnixConn).CloseWrite()
+		if _, err := io.Copy(io.Discard, nc); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%.10q: %v", bad, err)
+		}
+		_ = nc.Close()
+	}
+	if err := control.Call(t.Context(), path, control.Request{Verb: "x"}, nil); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,3 +1,3 @@
-// Package control is how an administrator's command asks a running krep or krepd: one request and
-// one answer, each a line of JSON, over a UNIX socket that only its owner can open.
+// Package control is how an administrator's command asks a running krep or krepd: requests and
+// answers, each a line of JSON, over a UNIX socket that only its owner can open.
 package control

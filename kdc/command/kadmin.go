@@ -91,6 +91,7 @@ func KadminLocal(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if status == 0 && k.waiter.late {
 		status = statusUnconfirmed
 	}
+	_ = k.waiter.krep.Close() // nothing hangs on it
 	if err := k.db.Close(); err != nil {
 		con.errorf("%s: %v while closing the database\n", kadminName, err)
 		status = 1

@@ -93,6 +93,7 @@ type waiter struct {
 	want    quorum.Want
 	timeout time.Duration
 	socket  string
+	krep    *control.Client
 
 	last deltafile.State // behind the last change; zero: none since the last wait
 	late bool            // some change was not confirmed
@@ -100,7 +101,7 @@ type waiter struct {
 
 // waiter gives the options what kdc.conf has.
 func (w *waitOptions) waiter(k realmconf.Krep) (*waiter, error) {
-	out := &waiter{want: k.Wait, timeout: k.WaitTimeout, socket: k.Control}
+	out := &waiter{want: k.Wait, timeout: k.WaitTimeout, socket: k.Control, krep: control.NewClient(k.Control)}
 	if w.want != nil {
 		out.want = *w.want
 	}
@@ -132,7 +133,7 @@ func (k *kadmin) wait(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, w.timeout+answerGrace)
 	defer cancel()
 	var a quorum.Answer
-	err := control.Call(ctx, w.socket, control.Request{Verb: quorum.Verb, Args: map[string]string{
+	err := w.krep.Call(ctx, control.Request{Verb: quorum.Verb, Args: map[string]string{
 		"epoch": at.Epoch.String(), "serial": strconv.FormatUint(at.Serial, 10),
 		"want": w.want.String(), "timeout": w.timeout.String(),
 	}}, &a)

@@ -25,7 +25,8 @@ type pair struct {
 	krep   *testrealm.Process
 	krepds []*testrealm.Process
 	db     *kdb.DB
-	value  atomic.Int64 // of the next change
+	asks   *control.Client // krep
+	value  atomic.Int64    // of the next change
 }
 
 const patience = 5 * time.Minute // before a measurement gives up
@@ -42,7 +43,7 @@ func (s *settings) newPair(ctx context.Context, slaves int) (p *pair, err error)
 	if err != nil {
 		return nil, err
 	}
-	p = &pair{realm: realm}
+	p = &pair{realm: realm, asks: control.NewClient(realm.Master.Control)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -97,9 +98,9 @@ func (p *pair) addUsers(ctx context.Context) error {
 func user(i int) string { return fmt.Sprintf("user%03d@%s", i%users, testrealm.RealmName) }
 
 func (p *pair) close() error {
-	var err error
+	err := p.asks.Close()
 	if p.db != nil {
-		err = p.db.Close()
+		err = errors.Join(err, p.db.Close())
 	}
 	return errors.Join(err, p.realm.Close())
 }
@@ -122,7 +123,7 @@ func (p *pair) wait(ctx context.Context, at deltafile.State, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var a quorum.Answer
-	err := control.Call(ctx, p.realm.Master.Control, control.Request{Verb: quorum.Verb, Args: map[string]string{
+	err := p.asks.Call(ctx, control.Request{Verb: quorum.Verb, Args: map[string]string{
 		"epoch": at.Epoch.String(), "serial": strconv.FormatUint(at.Serial, 10), "want": strconv.Itoa(n), "timeout": "5m"}}, &a)
 	if err == nil && !a.Enough {
 		err = fmt.Errorf("%d of %d slaves have serial %d: %v", a.Applied, n, at.Serial, a.Missing)
