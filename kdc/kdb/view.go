@@ -16,8 +16,8 @@ import (
 )
 
 // View is the database in memory, for look-ups that must cost nothing: it opens no file, takes no
-// lock and makes no garbage but what decoding a line makes. Run keeps it less than a millisecond behind
-// the database, as long as there is a processor for it. A changeset of several entries shows up entry by entry; a load or snapshot shows
+// lock and makes no garbage but what decoding a line makes. Run keeps it one or two milliseconds behind
+// the database, as long as there is a processor for it; Look is for who cannot wait. A changeset of several entries shows up entry by entry; a load or snapshot shows
 // up whole.
 //
 // Principal, Line, Ref, Policy, SetLockout, State, Version and Look may be called by any number of
@@ -139,6 +139,10 @@ const (
 	pollBlind = 4 * time.Millisecond
 )
 
+// settle is how long Run lets pass after an announcement: a change is being sent to slaves and waited for
+// just then, which wants the processors more, and of changes in a row many are read as one.
+const settle = time.Millisecond
+
 // giveUp is how long Run puts up with a database that cannot be read.
 const giveUp = time.Minute
 
@@ -154,7 +158,7 @@ func (v *View) Run(ctx context.Context) error {
 	} else {
 		every = pollBlind
 	}
-	good, checked := time.Now(), time.Now()
+	good, checked, settling := time.Now(), time.Now(), false
 	timer := time.NewTimer(0) // whatever came before the watch made no event
 	defer timer.Stop()
 	for {
@@ -162,7 +166,13 @@ func (v *View) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-events:
+			if !settling { // or else the end is set: events must not put it off
+				settling = true
+				timer.Reset(settle)
+			}
+			continue
 		case <-timer.C:
+			settling = false
 		}
 		if now := time.Now(); now.Sub(checked) >= pollSlow {
 			if checked = now; v.replaced() {
