@@ -35,8 +35,10 @@ type conn struct {
 	raw   driver.Conn
 	stmts map[string]*stmt
 
-	made made // by this transaction
-	gate gate // for writers; not open yet
+	// Of a writer.
+	made made      // by this transaction
+	gate gate      // not open yet
+	last lastState // of the last transaction
 }
 
 type stmt struct {
@@ -58,7 +60,7 @@ func openConn(path string, pragmas ...string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{raw: raw, stmts: make(map[string]*stmt)}
+	c := &conn{raw: raw, stmts: make(map[string]*stmt), last: lastState{version: -1}}
 	for _, p := range pragmas {
 		if err := c.script("PRAGMA " + p); err != nil {
 			return nil, errors.Join(err, c.close())

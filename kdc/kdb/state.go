@@ -65,6 +65,29 @@ func readState(c *conn) (state, error) {
 	return st, nil
 }
 
+// lastState is the state row as a writer's last transaction left it, and what SQLite's data version
+// was, which changes with every commit that another connection makes, here or in another process.
+type lastState struct {
+	state   state
+	version int64 // -1: none known
+}
+
+// state reads the state row in a write transaction, if anybody else has written since the last one.
+func (c *conn) state() (state, error) {
+	r, err := c.first("PRAGMA data_version")
+	if err != nil {
+		return state{}, err
+	}
+	if v := r.int(0); v != c.last.version {
+		st, err := readState(c)
+		if err != nil {
+			return state{}, err
+		}
+		c.last = lastState{st, v}
+	}
+	return c.last.state, nil
+}
+
 func (st *state) values() []any {
 	replica := int64(0)
 	if st.replica {

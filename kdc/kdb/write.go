@@ -77,7 +77,7 @@ func (db *DB) transact(ctx context.Context, c *conn, fn func(c *conn, st *state)
 			_ = c.exec("ROLLBACK") // fails where the engine has rolled back already
 		}
 	}()
-	if st, err = readState(c); err != nil {
+	if st, err = c.state(); err != nil {
 		return st, err
 	}
 	before := st
@@ -95,6 +95,7 @@ func (db *DB) transact(ctx context.Context, c *conn, fn func(c *conn, st *state)
 		return st, err
 	}
 	done = true
+	c.last.state = st
 	c.gate.announce()
 	failpoint("committed")
 	return st, nil
