@@ -9,8 +9,8 @@
 // "kadmin.local -wait all" asks. That contains the way back of the acknowledgement, and with n slaves
 // it is the latency of the last of n. (The commit returns behind the append to the delta file, when
 // krep has been woken already; so the whole of a change, commit and latency, is told too.) It is divided by what cannot be avoided: one fsync where the
-// master's database is, one fsync where the slave's is, one round trip over loopback, the medians of
-// the fsyncs taken in turn with the changes, so that all suffer from the same load.
+// master's database is, one fsync where the slave's is, one round trip over loopback to a process
+// that sleeps and back; the medians, taken in turn with the changes, so that all suffer from the same load.
 //
 // A burst is n changes by one writer, and by eight at a time, as fast as the database takes them; the
 // time ends when the last slave has the last. Octets on the wire are those that TCP counted (ss),

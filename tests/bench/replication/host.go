@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,44 +45,6 @@ func (p *probe) sample() error {
 }
 
 func (p *probe) close() error { return errors.Join(p.file.Close(), os.Remove(p.file.Name())) }
-
-// roundTrips measures one octet there and back over loopback TCP.
-func roundTrips() (spread, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return spread{}, err
-	}
-	echo := make(chan error, 1)
-	go func() {
-		c, err := ln.Accept()
-		if err == nil {
-			_, err = io.Copy(c, c)
-			err = errors.Join(err, c.Close())
-		}
-		echo <- err
-	}()
-	c, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		return spread{}, errors.Join(err, ln.Close(), <-echo)
-	}
-	var list []time.Duration
-	b := make([]byte, 1)
-	for range 500 {
-		start := time.Now()
-		_, err = c.Write(b)
-		if err == nil {
-			_, err = io.ReadFull(c, b)
-		}
-		if err != nil {
-			break
-		}
-		list = append(list, time.Since(start))
-	}
-	if err = errors.Join(err, c.Close(), ln.Close(), <-echo); err != nil {
-		return spread{}, err
-	}
-	return spreadOf(list), nil
-}
 
 // clockTick is USER_HZ, which is 100 on every architecture that Go knows.
 const clockTick = 100

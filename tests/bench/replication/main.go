@@ -25,6 +25,13 @@ type settings struct {
 }
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == echoWord {
+		if err := echo(); err != nil {
+			fmt.Fprintln(os.Stderr, "replication: echo:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var s settings
 	flag.StringVar(&s.bin, "bin", "bin", "directory of kdc, krep and krepd")
 	flag.StringVar(&s.fixture, "fixture", "tests/testdata/realm", "realm to begin with")
