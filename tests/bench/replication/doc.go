@@ -10,7 +10,10 @@
 // it is the latency of the last of n. (The commit returns behind the append to the delta file, when
 // krep has been woken already; so the whole of a change, commit and latency, is told too.) It is divided by what cannot be avoided: one fsync where the
 // master's database is, one fsync where the slave's is, one round trip over loopback to a process
-// that sleeps and back; the medians, taken in turn with the changes, so that all suffer from the same load.
+// that sleeps and back; the medians, taken in turn with the changes, each after the same rest, so that all
+// suffer from the same load and find the machine in the same sleep. Slaves that have a machine each fsync at
+// the same time, but here they share processors and a disk: so the latency is also divided by one fsync and
+// what that many bare processes take that are told of something by one octet, fsync half a KiB, and answer.
 //
 // A burst is n changes by one writer, and by eight at a time, as fast as the database takes them; the
 // time ends when the last slave has the last. Octets on the wire are those that TCP counted (ss),

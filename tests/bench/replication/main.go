@@ -25,9 +25,9 @@ type settings struct {
 }
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == echoWord {
-		if err := echo(); err != nil {
-			fmt.Fprintln(os.Stderr, "replication: echo:", err)
+	if len(os.Args) > 1 && os.Args[1] == bareWord {
+		if err := answerBarely(strings.Join(os.Args[2:], "")); err != nil {
+			fmt.Fprintln(os.Stderr, "replication: bare process:", err)
 			os.Exit(1)
 		}
 		return
