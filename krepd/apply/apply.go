@@ -58,7 +58,8 @@ type Applier struct {
 
 	mu        sync.Mutex
 	applied   deltafile.State
-	settled   bool // spool and database agree
+	since     time.Time // when it was applied; zero: before this start
+	settled   bool      // spool and database agree
 	loading   bool
 	broken    *Broken
 	trouble   string // that is being waited out
@@ -301,7 +302,7 @@ func (a *Applier) wake() {
 func (a *Applier) setApplied(st deltafile.State) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.applied, a.trouble = st, ""
+	a.applied, a.since, a.trouble = st, time.Now(), ""
 	a.wake()
 }
 
@@ -310,6 +311,14 @@ func (a *Applier) Applied() deltafile.State {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.applied
+}
+
+// AppliedAt returns when the database came to the state that it has; zero if that was before this
+// Applier.
+func (a *Applier) AppliedAt() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.since
 }
 
 // Broken returns why nothing is applied, or nil.
@@ -392,7 +401,7 @@ func (a *Applier) load(ctx context.Context, l load) {
 	}
 	a.mu.Lock()
 	if err == nil {
-		a.applied, a.broken = st, nil
+		a.applied, a.since, a.broken = st, time.Now(), nil
 		a.copies++
 		a.expect = expectation{}
 	}

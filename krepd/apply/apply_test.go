@@ -180,11 +180,18 @@ func frame(t *testing.T, base deltafile.State) io.Reader {
 func TestAppliesWhatIsThereAndWhatComes(t *testing.T) {
 	b := newBench(t)
 	b.add(5)
+	if at := b.a.AppliedAt(); !at.IsZero() {
+		t.Errorf("applied at %v, before it was", at)
+	}
+	start := time.Now()
 	b.run()
 	b.reaches(5)
 	b.add(3)
 	b.reaches(8)
 	b.stop()
+	if at := b.a.AppliedAt(); at.Before(start) || at.After(time.Now()) {
+		t.Errorf("applied at %v, not after %v", at, start)
+	}
 	// Nothing twice and nothing left out, after a restart too.
 	b.a = New(b.db, b.spool, zerolog.Nop())
 	b.run()

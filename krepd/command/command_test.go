@@ -251,6 +251,11 @@ trouble    disk full
 	if err != nil || out.String() != want {
 		t.Errorf("%v\n%s", err, &out)
 	}
+	out.Reset()
+	err = printStatus(&out, status{State: "following", Epoch: "5f0c1d2e3a4b5c6d", Applied: 7, At: &at})
+	if want := "applied  7 at " + at.Local().Format(time.DateTime) + "\n"; err != nil || !strings.Contains(out.String(), want) {
+		t.Errorf("%v\n%s", err, &out)
+	}
 }
 
 func must(t *testing.T, key []byte) *krbcrypto.Key {

@@ -30,6 +30,7 @@ type status struct {
 	Spooled  uint64           `json:"spooled"`
 	Applied  uint64           `json:"applied"`
 	Time     *time.Time       `json:"applied_change_made,omitempty"`
+	At       *time.Time       `json:"applied_at,omitempty"` // by this host's clock; absent: before the start
 	Feeder   *receiver.Feeder `json:"feeder,omitempty"`
 	BrokenAt uint64           `json:"broken_at,omitempty"`
 	Reason   string           `json:"reason,omitempty"`
@@ -59,6 +60,9 @@ func (d *krepd) handle(_ context.Context, r control.Request) (any, error) {
 		st.Epoch = applied.Epoch.String()
 		t := applied.Time()
 		st.Time = &t
+	}
+	if t := d.applier.AppliedAt(); !t.IsZero() {
+		st.At = &t
 	}
 	return st, nil
 }
@@ -112,7 +116,11 @@ func printStatus(w io.Writer, st status) error {
 	if st.Epoch != "" {
 		row("epoch", "%s", st.Epoch)
 		row("spooled", "%d", st.Spooled)
-		row("applied", "%d", st.Applied)
+		applied := fmt.Sprint(st.Applied)
+		if st.At != nil {
+			applied += " at " + st.At.Local().Format(time.DateTime)
+		}
+		row("applied", "%s", applied)
 	}
 	if fd := st.Feeder; fd != nil {
 		row("feeder", "%s at %s since %s, at serial %d", fd.Principal, fd.Addr, fd.Since.Local().Format(time.DateTime), fd.Last)

@@ -4,11 +4,11 @@
 //
 //	go run ./tests/bench/replication -bin bin -slaves 1,2,8 -n 10000
 //
-// A change's latency is measured with 1, 2, 8 slaves (and 64 with -full), one change at a time:
-// from the return of the commit to krep's knowing that every slave has applied it, asked for as
-// "kadmin.local -wait all" asks. That contains the way back of the acknowledgement, and with n slaves
-// it is the latency of the last of n. (The commit returns behind the append to the delta file, when
-// krep has been woken already; so the whole of a change, commit and latency, is told too.) It is divided by what cannot be avoided: one fsync where the
+// A change's latency is measured with 1, 2, 8 slaves (and 64 with -full), one change at a time: from
+// the return of the commit to the moment at which the last slave has committed it too, which krepd
+// status tells (applied_at); and to the moment at which who waits for it on the master knows, as
+// "kadmin.local -wait all" does. (The commit returns behind the append to the delta file, when krep has
+// been woken already; so all of a change, commit and wait, is told too.) The first is divided by what cannot be avoided: one fsync where the
 // master's database is, one fsync where the slave's is, one round trip over loopback to a process
 // that sleeps and back; the medians, taken in turn with the changes, each after the same rest, so that all
 // suffer from the same load and find the machine in the same sleep. Slaves that have a machine each fsync at

@@ -21,12 +21,13 @@ import (
 
 // pair is a master with slaves, all running.
 type pair struct {
-	realm  *testrealm.Realm
-	krep   *testrealm.Process
-	krepds []*testrealm.Process
-	db     *kdb.DB
-	asks   *control.Client // krep
-	value  atomic.Int64    // of the next change
+	realm      *testrealm.Realm
+	krep       *testrealm.Process
+	krepds     []*testrealm.Process
+	db         *kdb.DB
+	asks       *control.Client   // krep
+	asksSlaves []*control.Client // each krepd
+	value      atomic.Int64      // of the next change
 }
 
 const patience = 5 * time.Minute // before a measurement gives up
@@ -64,7 +65,7 @@ func (s *settings) newPair(ctx context.Context, slaves int) (p *pair, err error)
 		if err != nil {
 			return nil, err
 		}
-		p.krepds = append(p.krepds, d)
+		p.krepds, p.asksSlaves = append(p.krepds, d), append(p.asksSlaves, control.NewClient(h.Control))
 	}
 	if p.krep, err = realm.Master.StartKrep(ctx); err != nil {
 		return nil, err
@@ -99,6 +100,9 @@ func user(i int) string { return fmt.Sprintf("user%03d@%s", i%users, testrealm.R
 
 func (p *pair) close() error {
 	err := p.asks.Close()
+	for _, c := range p.asksSlaves {
+		err = errors.Join(err, c.Close())
+	}
 	if p.db != nil {
 		err = errors.Join(err, p.db.Close())
 	}
@@ -216,45 +220,93 @@ func (b *bareOnes) close() error {
 
 // latency makes changes one at a time.
 func (p *pair) latency(ctx context.Context, count int) (err error) {
-	var commits, applied, whole []time.Duration
+	var commits, applied, known, whole []time.Duration
 	b, err := p.newBareOnes()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
+	for range count {
+		if err := b.sample(); err != nil {
+			return err
+		}
+		c, err := p.single(ctx)
+		if err != nil {
+			return err
+		}
+		at, err := p.appliedAt(ctx, c.state)
+		if err != nil {
+			return err
+		}
+		commits, applied = append(commits, c.committed.Sub(c.start)), append(applied, at.Sub(c.committed))
+		known, whole = append(known, c.known.Sub(c.committed)), append(whole, c.known.Sub(c.start))
+	}
+	last := spreadOf(applied)
+	fmt.Printf("  commit to applied on all       %s   (%d changes, one at a time)\n", last, count)
+	fmt.Printf("  commit to known to who waits   %s\n", spreadOf(known))
+	fmt.Printf("  the commit itself              %s\n", spreadOf(commits))
+	fmt.Printf("  commit and wait: all of it     %s\n", spreadOf(whole))
+	b.compare(last)
+	return p.singleCost(ctx, count/4+1)
+}
+
+// singleCost measures what a change costs the daemons that comes alone, and about which nobody asks
+// krepd.
+func (p *pair) singleCost(ctx context.Context, count int) error {
 	before, err := p.cost()
 	if err != nil {
 		return err
 	}
 	for range count {
-		if err := b.sample(); err != nil {
+		if _, err := p.single(ctx); err != nil {
 			return err
 		}
-		time.Sleep(rest)
-		start := time.Now()
-		at, err := p.change(ctx)
-		if err != nil {
-			return err
-		}
-		committed := time.Now()
-		if err := p.wait(ctx, at, len(p.krepds)); err != nil {
-			return err
-		}
-		ended := time.Now()
-		commits, applied = append(commits, committed.Sub(start)), append(applied, ended.Sub(committed))
-		whole = append(whole, ended.Sub(start))
 	}
 	after, err := p.cost()
 	if err != nil {
 		return err
 	}
-	last := spreadOf(applied)
-	fmt.Printf("  commit to applied on all      %s   (%d changes, one at a time)\n", last, count)
-	fmt.Printf("  the commit itself             %s\n", spreadOf(commits))
-	fmt.Printf("  both: the whole of a change   %s\n", spreadOf(whole))
-	b.compare(last)
 	p.perChange(before, after, count)
 	return nil
+}
+
+// single is one change that was waited for.
+type single struct {
+	state                   deltafile.State
+	start, committed, known time.Time
+}
+
+func (p *pair) single(ctx context.Context) (c single, err error) {
+	time.Sleep(rest)
+	c.start = time.Now()
+	if c.state, err = p.change(ctx); err != nil {
+		return c, err
+	}
+	c.committed = time.Now()
+	err = p.wait(ctx, c.state, len(p.krepds))
+	c.known = time.Now()
+	return c, err
+}
+
+// appliedAt asks each krepd when it has applied what leads to a state, which must be its last, and
+// returns the latest. All of them are on this machine, and its clock is not being set.
+func (p *pair) appliedAt(ctx context.Context, at deltafile.State) (last time.Time, err error) {
+	for i, c := range p.asksSlaves {
+		var st struct {
+			Applied uint64    `json:"applied"`
+			At      time.Time `json:"applied_at"`
+		}
+		if err := c.Call(ctx, control.Request{Verb: "status"}, &st); err != nil {
+			return last, fmt.Errorf("krepd of slave %d: %w", i+1, err)
+		}
+		if st.Applied != at.Serial || st.At.IsZero() {
+			return last, fmt.Errorf("krepd of slave %d: at %d since %v, not at %d", i+1, st.Applied, st.At, at.Serial)
+		}
+		if st.At.After(last) {
+			last = st.At
+		}
+	}
+	return last, nil
 }
 
 // compare prints what the latency is of what cannot be avoided.
