@@ -167,6 +167,17 @@ func (s *settings) measure(ctx context.Context, slaves int, withScript bool) (re
 // asleep. In a row everything takes half as long.
 const rest = 3 * time.Millisecond
 
+func takeRest(ctx context.Context) error {
+	t := time.NewTimer(rest)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // bareOnes are what a change's latency is compared with.
 type bareOnes struct {
 	master, slave *probe
@@ -193,9 +204,11 @@ func (p *pair) newBareOnes() (b *bareOnes, err error) {
 	return b, err
 }
 
-func (b *bareOnes) sample() error {
+func (b *bareOnes) sample(ctx context.Context) error {
 	for _, one := range []func() error{b.master.sample, b.slave.sample, b.trip.sample, b.all.sample} {
-		time.Sleep(rest)
+		if err := takeRest(ctx); err != nil {
+			return err
+		}
 		if err := one(); err != nil {
 			return err
 		}
@@ -227,7 +240,7 @@ func (p *pair) latency(ctx context.Context, count int) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
 	for range count {
-		if err := b.sample(); err != nil {
+		if err := b.sample(ctx); err != nil {
 			return err
 		}
 		c, err := p.single(ctx)
@@ -277,7 +290,9 @@ type single struct {
 }
 
 func (p *pair) single(ctx context.Context) (c single, err error) {
-	time.Sleep(rest)
+	if err := takeRest(ctx); err != nil {
+		return c, err
+	}
 	c.start = time.Now()
 	if c.state, err = p.change(ctx); err != nil {
 		return c, err
