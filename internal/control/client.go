@@ -57,21 +57,15 @@ func (c *Client) Call(ctx context.Context, req Request, result any) error {
 	if err != nil {
 		return err
 	}
-	var resp struct {
-		Result json.RawMessage `json:"result"`
-		Error  string          `json:"error"`
+	if result == nil {
+		result = new(json.RawMessage)
 	}
+	resp := response{Result: result}
 	if err := json.Unmarshal(line, &resp); err != nil {
 		return fmt.Errorf("control: answer: %w", err)
 	}
 	if resp.Error != "" {
 		return errors.New(resp.Error)
-	}
-	if result == nil {
-		return nil
-	}
-	if err := json.Unmarshal(resp.Result, result); err != nil {
-		return fmt.Errorf("control: answer: %w", err)
 	}
 	return nil
 }
