@@ -36,7 +36,8 @@ func (c *Client) Close() error {
 
 // Call asks and decodes the answer into result, which may be nil. It waits as long as ctx lets it, or
 // ten seconds if that has no end. A connection that the daemon has closed since the last Call is
-// replaced, and the request sent again. ErrNoAnswer: nobody there. Other errors are the daemon's, or
+// replaced, and the request sent again: it may be carried out twice where the daemon has ended in the
+// middle of it. ErrNoAnswer: nobody there. Other errors are the daemon's, or
 // the socket's.
 func (c *Client) Call(ctx context.Context, req Request, result any) error {
 	if _, bounded := ctx.Deadline(); !bounded {

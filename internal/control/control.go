@@ -20,7 +20,10 @@ const (
 	maxRequest  = 64 << 10 // bytes of a line
 	callTimeout = 10 * time.Second
 	idleTimeout = time.Minute // between an answer and the next request of the same caller
-	maxClients  = 256         // most of them wait for something
+	endTimeout  = time.Second // for an answer when the daemon ends
+	acceptRetry = 100 * time.Millisecond
+	maxClients  = 256 // most of them wait for something
+	maxAhead    = 4   // requests that wait while one is answered
 )
 
 // ErrNoAnswer means that nobody answers on the socket: the daemon does not run, or not there.
@@ -42,7 +45,7 @@ type response struct {
 }
 
 // Handler answers a request with a value to be sent as JSON. It may take its time: ctx ends when
-// the caller has hung up.
+// the caller has hung up, or has nothing more to ask.
 type Handler func(ctx context.Context, r Request) (any, error)
 
 // Listen makes the socket, mode 0600. A socket that a killed daemon has left behind is replaced,
@@ -73,12 +76,15 @@ func Listen(path string) (net.Listener, error) {
 }
 
 // Serve answers requests until ctx ends, then closes and removes the socket and returns nil. A caller
-// gets its answers in order; one that asks nothing for a minute is hung up on.
+// gets its answers in order; one that asks nothing for a minute is hung up on, and one that has more than
+// maxAhead requests waiting. When all places are taken a new caller gets that of the
+// one that has asked nothing for longest; it waits only if all of them wait for answers.
 func Serve(ctx context.Context, ln net.Listener, h Handler) error {
 	g, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	defer stop()
 	places := make(chan struct{}, maxClients)
+	var quiet idlers
 	g.Go(func() error {
 		for {
 			nc, err := ln.Accept()
@@ -88,17 +94,31 @@ func Serve(ctx context.Context, ln net.Listener, h Handler) error {
 					_ = nc.Close()
 				}
 				return nil
-			case err != nil:
+			case errors.Is(err, net.ErrClosed):
 				return fmt.Errorf("control socket: %w", err)
+			case err != nil: // out of descriptors, mostly
+				t := time.NewTimer(acceptRetry)
+				select {
+				case <-ctx.Done():
+				case <-t.C:
+				}
+				t.Stop()
+				continue
 			}
 			select {
 			case places <- struct{}{}:
-			case <-ctx.Done():
-				_ = nc.Close()
-				return nil
+			default:
+				quiet.want(true)
+				select {
+				case places <- struct{}{}:
+				case <-ctx.Done():
+					_ = nc.Close()
+					return nil
+				}
+				quiet.want(false)
 			}
 			g.Go(func() error {
-				serveOne(ctx, nc, h)
+				serveOne(ctx, nc, &quiet, h)
 				<-places
 				return nil
 			})
@@ -107,37 +127,48 @@ func Serve(ctx context.Context, ln net.Listener, h Handler) error {
 	return g.Wait()
 }
 
-// serveOne answers one caller until it hangs up.
-func serveOne(ctx context.Context, nc net.Conn, h Handler) {
+// serveOne answers one caller until it hangs up. Who has only closed his side for writing still gets
+// the answers to what he has asked.
+func serveOne(ctx context.Context, nc net.Conn, quiet *idlers, h Handler) {
 	defer func() { _ = nc.Close() }()
-	ctx, cancel := context.WithCancel(ctx)
+	caller, cancel := context.WithCancel(ctx)
 	defer cancel()
 	_ = nc.SetReadDeadline(time.Now().Add(callTimeout))
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() {
+		_ = nc.SetReadDeadline(time.Unix(1, 0))
+		_ = nc.SetWriteDeadline(time.Now().Add(endTimeout))
+	})
 	defer stop()
-	requests := make(chan Request)
+	requests := make(chan Request, maxAhead)
+	quiet.add(nc)
+	defer quiet.remove(nc)
 	go func() {
 		defer close(requests) // last: who waits for that waits for all of it
 		defer cancel()        // what is asked for by somebody who has hung up is of no use
-		read(ctx, nc, requests)
+		read(nc, requests)
 	}()
 	for req := range requests {
+		if !quiet.remove(nc) {
+			break // somebody else has the place
+		}
 		_ = nc.SetReadDeadline(time.Time{})
-		if ctx.Err() != nil || answer(ctx, nc, h, req) != nil {
+		if ctx.Err() != nil || answer(ctx, caller, nc, h, req) != nil {
 			break
 		}
 		_ = nc.SetReadDeadline(time.Now().Add(idleTimeout))
 		if ctx.Err() != nil { // it has ended, and so may have the deadline that says so
 			break
 		}
+		quiet.add(nc)
 	}
 	_ = nc.Close()
 	for range requests { // until the reader has ended
 	}
 }
 
-// read takes requests off a connection until there are no more.
-func read(ctx context.Context, nc net.Conn, requests chan<- Request) {
+// read takes requests off a connection until there are no more. It goes on reading while one is
+// answered: how else would it see that the caller has hung up.
+func read(nc net.Conn, requests chan<- Request) {
 	r := bufio.NewReaderSize(nc, maxRequest)
 	for {
 		line, err := r.ReadSlice('\n')
@@ -150,14 +181,15 @@ func read(ctx context.Context, nc net.Conn, requests chan<- Request) {
 		}
 		select {
 		case requests <- req:
-		case <-ctx.Done():
+		default:
 			return
 		}
 	}
 }
 
-func answer(ctx context.Context, nc net.Conn, h Handler, req Request) error {
-	result, err := h(ctx, req)
+// answer lets the handler work for the caller, and sends what it says.
+func answer(ctx, caller context.Context, nc net.Conn, h Handler, req Request) error {
+	result, err := h(caller, req)
 	var b []byte
 	if err == nil {
 		b, err = json.Marshal(response{Result: result})
@@ -168,6 +200,9 @@ func answer(ctx context.Context, nc net.Conn, h Handler, req Request) error {
 		}
 	}
 	_ = nc.SetWriteDeadline(time.Now().Add(callTimeout))
+	if ctx.Err() != nil {
+		_ = nc.SetWriteDeadline(time.Now().Add(endTimeout))
+	}
 	_, err = nc.Write(append(b, '\n'))
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -76,6 +77,7 @@ type krep struct {
 	started time.Time
 
 	verifying sync.Mutex
+	waiting   atomic.Int64 // commands that wait for slaves
 }
 
 // newKrep makes the parts and starts nothing.
