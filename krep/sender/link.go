@@ -357,15 +357,15 @@ func (l *link) records(css []*deltafile.Changeset) error {
 	l.data = l.data[:0]
 	var serial uint64 // last that ends in data
 	for _, cs := range css {
-		if len(l.data)+len(cs.Raw) > wire.MaxData {
+		if len(l.data)+len(cs.Raw) > recordsData {
 			if err := l.flush(last.Serial, serial); err != nil {
 				return err
 			}
 		}
 		l.inflight.sent(cs.Serial, int64(len(cs.Raw)))
 		raw := cs.Raw
-		for ; len(raw) > wire.MaxData; raw = raw[wire.MaxData:] {
-			if err := l.sendData(&wire.Records{Last: last.Serial, Data: raw[:wire.MaxData]}); err != nil {
+		for ; len(raw) > recordsData; raw = raw[recordsData:] {
+			if err := l.sendData(&wire.Records{Last: last.Serial, Data: raw[:recordsData]}); err != nil {
 				return err
 			}
 		}

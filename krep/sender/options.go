@@ -25,6 +25,7 @@ const (
 	aheadWait        = 2 * time.Second // for the delta file to reach a slave that is ahead
 	silentHeartbeats = 4               // after as many without a word the slave counts as gone
 	batchBytes       = 1 << 20         // taken from the feed at a time
+	recordsData      = 64 << 10        // bytes of changesets in one message, of which each slave has buffers
 	ticketMargin     = time.Minute     // before its ticket ends a stream is renewed; at half time, if that is later
 	goodbyeTimeout   = time.Second
 	brokenAgain      = time.Minute     // a slave that breaks sooner gets its next full copy later
