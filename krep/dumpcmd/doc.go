@@ -2,6 +2,9 @@
 // as the stock kdb5_util dump, and takes its standard output for the dump. The changes come by a
 // delta file that some other program appends to.
 //
+// What the command has started ends with krep, however krep ends, a command that hangs included: see
+// guard.
+//
 // # At which serial a command's dump counts
 //
 // A dump does not say which changes it holds. It counts as of state B, the end of the delta file

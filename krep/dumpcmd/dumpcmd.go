@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -135,14 +134,19 @@ func (s *Source) take(ctx context.Context, from deltafile.State) (c *Copy, err e
 	return &Copy{SectionReader: io.NewSectionReader(f, start, total), f: f, from: from}, nil
 }
 
-// run runs the command with its output going to f, behind the room for the frame. The command is
-// the leader of a process group, all of which is killed when ctx or the time ends.
+// run runs the command with its output going to f, behind the room for the frame. The command is in
+// a process group of its own, all of which is killed when ctx or the time ends, or this process.
 func (s *Source) run(ctx context.Context, f *os.File) (size int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
+	g, err := newGuard()
+	if err != nil {
+		return 0, err
+	}
+	defer g.end()
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", s.Command)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.SysProcAttr = g.member()
+	cmd.Cancel = g.kill
 	cmd.WaitDelay = killWait
 	var complaints bytes.Buffer
 	out := &counter{w: io.NewOffsetWriter(f, deltafile.FullRoom)}

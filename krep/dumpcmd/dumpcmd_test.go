@@ -1,14 +1,19 @@
 package dumpcmd
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -214,6 +219,56 @@ func TestTakeNewEpoch(t *testing.T) {
 	defer c.Close()
 	if c.State() != next || strings.Count(b.log.String(), "has made a dump") != 1 {
 		t.Errorf("%v\n%s", c.State(), &b.log)
+	}
+}
+
+// TestMain is the test, or, for TestKilled, a process that makes a copy.
+func TestMain(m *testing.M) {
+	if command := os.Getenv("DUMPCMD_COMMAND"); command != "" {
+		s := &Source{Command: command, Realm: realm, Delta: os.Getenv("DUMPCMD_DELTA"), Dir: os.TempDir(), Log: zerolog.Nop()}
+		_, err := s.Take(context.Background())
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// TestKilled: kill -9 leaves nothing behind of a command that hangs: not the shell, not what it has
+// started, and no guard.
+func TestKilled(t *testing.T) {
+	b := newBench(t, "")
+	b.append(1)
+	r, w, err := os.Pipe() // its writers are all the processes that are to end
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), "DUMPCMD_DELTA="+b.path,
+		"DUMPCMD_COMMAND=trap '' TERM; sleep 1000 & kill 0; sleep 1000 & (sleep 1000; :) | cat & echo $$ >&3; sleep 1000; :")
+	cmd.ExtraFiles = []*os.File{w} // 3
+	cmd.Stderr = os.Stderr
+	if err := errors.Join(cmd.Start(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(r)
+	line, err := lines.ReadString('\n')
+	if err := errors.Join(err, cmd.Process.Kill()); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if err := r.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(lines); err != nil {
+		t.Errorf("what the killed process had started is left: %v", err)
+		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {
+			_ = syscall.Kill(-pid, syscall.SIGKILL)
+		}
 	}
 }
 

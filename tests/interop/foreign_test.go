@@ -1,11 +1,15 @@
 package interop
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,10 +48,15 @@ func startLegacy(t *testing.T, slaves ...string) (context.Context, *legacy) {
 		t.Cleanup(w.Close)
 		x.watches = append(x.watches, w)
 	}
-	x.krep = must(r.Master.Start(ctx, "krep", "-r", testrealm.RealmName, "-delta", r.Master.Delta,
-		"-snapshot-command", must(testrealm.Stock("kdb5_util"))(t)+" -r "+testrealm.RealmName+" dump"))(t)
+	x.startKrep(ctx, must(testrealm.Stock("kdb5_util"))(t)+" -r "+testrealm.RealmName+" dump")
 	x.caughtUp(ctx)
 	return ctx, x
+}
+
+// startKrep starts krep with a command for full copies.
+func (x *legacy) startKrep(ctx context.Context, snapshot string) {
+	x.t.Helper()
+	x.krep = must(x.Master.Start(ctx, "krep", "-r", testrealm.RealmName, "-delta", x.Master.Delta, "-snapshot-command", snapshot))(x.t)
 }
 
 // kadmin makes a change in MIT's database, of which our side learns nothing.
@@ -175,6 +184,37 @@ func TestForeignMasterReload(t *testing.T) {
 	x.caughtUp(ctx)
 	x.equal(ctx)
 	x.put(ctx, "after.load", "addprinc -clearpolicy -pw still-Going-1 after.load")
+	x.caughtUp(ctx)
+	x.equal(ctx)
+}
+
+// TestForeignMasterKilled: kill -9 of a krep whose snapshot command hangs leaves none of what that has started.
+func TestForeignMasterKilled(t *testing.T) {
+	ctx, x := startLegacy(t, "slave1")
+	x.krep.Kill()
+	fifo := filepath.Join(t.TempDir(), "fifo") // its writers are the processes that are to end
+	check(t, syscall.Mkfifo(fifo, 0o600))
+	r := must(os.OpenFile(fifo, os.O_RDONLY|syscall.O_NONBLOCK, 0))(t)
+	defer r.Close()
+	hangs := "exec 3>" + fifo + "; echo $$ >&3; sleep 600 & (sleep 600; :) | cat"
+	x.startKrep(ctx, hangs)
+	result, err := x.Master.Run(ctx, "", "krep", "resync", fmt.Sprintf("127.0.0.1:%d", x.Slaves[0].KrepdPort))
+	succeeds(t, result, err)
+	var shell int
+	for line := bufio.NewReader(r); shell == 0; { // which is at its end until somebody writes
+		if _, err := fmt.Fscanln(line, &shell); err != nil {
+			check(t, ctx.Err())
+			<-time.After(10 * time.Millisecond)
+		}
+	}
+	check(t, syscall.Kill(x.krep.Pid(), syscall.SIGKILL)) // krep and nobody else
+	must(x.krep.WaitExit(ctx))(t)
+	check(t, r.SetReadDeadline(time.Now().Add(waitTimeout)))
+	if _, err := io.ReadAll(r); err != nil {
+		t.Errorf("what the snapshot command has started is left: %v", err)
+		_ = syscall.Kill(-shell, syscall.SIGKILL)
+	}
+	x.startKrep(ctx, must(testrealm.Stock("kdb5_util"))(t)+" -r "+testrealm.RealmName+" dump")
 	x.caughtUp(ctx)
 	x.equal(ctx)
 }

@@ -1,0 +1,56 @@
+package dumpcmd
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// guard is a small process that leads a process group, in which a command is then started, and ends
+// all of the group when this process ends, in whatever way: kill -9 leaves nobody here to do it.
+//
+// It reads from a pipe whose other end only this process has. The kernel closes that end with the
+// process, not before a child that was just forked has come as far as exec, and so is in the group.
+// PR_SET_PDEATHSIG would reach the shell and not what the shell has started, on Linux only, and go
+// off when the thread ends that has made the shell. Two things stay beyond the guard's reach: a process
+// that has left the group (setsid, job control), and one of another user (sudo).
+type guard struct {
+	cmd  *exec.Cmd
+	hold *os.File // the end of the pipe that nothing is written to
+}
+
+// guardScript ignores what a command may send its own group to tidy up, kill 0 say.
+const guardScript = `trap '' HUP INT QUIT PIPE ALRM TERM USR1 USR2 TSTP TTIN TTOU; read -r x; kill -s KILL 0`
+
+// newGuard starts a guard, which the caller ends.
+func newGuard() (*guard, error) {
+	wait, hold, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = wait.Close() }()
+	cmd := exec.Command("/bin/sh", "-c", guardScript, "krep: ends the snapshot command when krep ends")
+	cmd.Stdin = wait
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		_ = hold.Close()
+		return nil, fmt.Errorf("guard: %w", err)
+	}
+	return &guard{cmd, hold}, nil
+}
+
+// member makes a process that is started with it one of the group.
+func (g *guard) member() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pgid: g.cmd.Process.Pid}
+}
+
+// kill ends all of the group. Its number is nobody else's before end.
+func (g *guard) kill() error { return syscall.Kill(-g.cmd.Process.Pid, syscall.SIGKILL) }
+
+// end ends the guard alone, and returns when it is gone.
+func (g *guard) end() {
+	_ = g.cmd.Process.Kill() // before the pipe is closed
+	_ = g.cmd.Wait()         // says that it was killed
+	_ = g.hold.Close()
+}
