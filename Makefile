@@ -71,7 +71,7 @@ lint: vuln ## gofmt, go vet, staticcheck, govulncheck
 vuln: ## govulncheck; says so where its database cannot be reached
 	@GO='$(GO)' tests/vuln.sh $(GOVULNCHECK)
 
-bench: build ## kdb5_util and replication against the stock ones, then the Go benchmarks (BENCH_FULL=1: 64 slaves too)
+bench: build ## kdb5_util and replication against the stock ones, then the Go benchmarks
 	@tests/deps.sh all
 	@tests/deps.sh netns
 	$(GO) run ./tests/bench -bin bin -n $(SIZES)

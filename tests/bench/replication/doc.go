@@ -4,7 +4,7 @@
 //
 //	go run ./tests/bench/replication -bin bin -slaves 1,2,8 -n 10000
 //
-// A change's latency is measured with 1, 2, 8 slaves (and 64 with -full), one change at a time: from
+// A change's latency is measured with 1, 2, 8 and 64 slaves, one change at a time: from
 // the return of the commit to the moment at which the last slave has committed it too, which krepd
 // status tells (applied_at); and to the moment at which who waits for it on the master knows, as
 // "kadmin.local -wait all" does. (The commit returns behind the append to the delta file, when krep has

@@ -35,16 +35,12 @@ func main() {
 	var s settings
 	flag.StringVar(&s.bin, "bin", "bin", "directory of kdc, krep and krepd")
 	flag.StringVar(&s.fixture, "fixture", "tests/testdata/realm", "realm to begin with")
-	list := flag.String("slaves", "1,2,8", "numbers of slaves, with commas")
-	full := flag.Bool("full", os.Getenv("BENCH_FULL") == "1", "64 slaves too")
+	list := flag.String("slaves", "1,2,8,64", "numbers of slaves, with commas")
 	flag.IntVar(&s.changes, "n", 10000, "changes of a burst")
 	flag.IntVar(&s.singles, "singles", 1000, "changes of a latency measurement")
 	flag.IntVar(&s.copied, "copy", 200000, "principals of a full copy; 0: none is measured")
 	flag.BoolVar(&s.stock, "stock", true, "measure the stock iprop pair too")
 	flag.Parse()
-	if *full {
-		*list += ",64"
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := s.parse(*list)
