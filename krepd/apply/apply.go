@@ -157,7 +157,8 @@ func (a *Applier) settle(ctx context.Context) (ready bool, err error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.applied, a.settled, a.trouble = st, true, ""
+	a.reached(st)
+	a.settled, a.trouble = true, ""
 	a.wake()
 	return !st.IsZero() && a.broken == nil, nil
 }
@@ -302,8 +303,17 @@ func (a *Applier) wake() {
 func (a *Applier) setApplied(st deltafile.State) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.applied, a.since, a.trouble = st, time.Now(), ""
+	a.reached(st)
+	a.trouble = ""
 	a.wake()
+}
+
+// reached notes the database's state, and when it came to that. a.mu is held.
+func (a *Applier) reached(st deltafile.State) {
+	if st != a.applied && !a.applied.IsZero() {
+		a.since = time.Now()
+	}
+	a.applied = st
 }
 
 // Applied returns the state of the database. Its epoch is 0 before the first full copy.

@@ -26,6 +26,7 @@ type fakeDB struct {
 	batches [][2]uint64 // first and last serial of each transaction
 	bad     uint64      // record that cannot be applied
 	trouble int         // so many calls fail in a way that passes
+	unsure  bool        // the next call does its work and then fails
 	loadErr error
 	digest  kdb.Digest
 }
@@ -61,6 +62,10 @@ func (f *fakeDB) Apply(_ context.Context, css []*deltafile.Changeset) (deltafile
 		f.at = f.at.After(cs)
 	}
 	f.batches = append(f.batches, [2]uint64{css[0].Serial, css[len(css)-1].Serial})
+	if f.unsure {
+		f.unsure = false
+		return deltafile.State{}, kdb.ErrFull
+	}
 	return f.at, nil
 }
 
@@ -238,6 +243,19 @@ func TestTroubleIsWaitedOut(t *testing.T) {
 	b.reaches(4)
 	if b.a.Broken() != nil || b.a.Trouble() != "" {
 		t.Errorf("broken %+v, trouble %q", b.a.Broken(), b.a.Trouble())
+	}
+}
+
+// A transaction that is there though its commit failed was applied when that is found.
+func TestAppliedAfterAll(t *testing.T) {
+	b := newBench(t)
+	b.db.unsure = true
+	start := time.Now()
+	b.run()
+	b.add(1)
+	b.reaches(1)
+	if at := b.a.AppliedAt(); at.Before(start) {
+		t.Errorf("applied at %v, not after %v", at, start)
 	}
 }
 
