@@ -7,11 +7,12 @@
 // A change's latency is measured with 1, 2, 8 and 64 slaves, one change at a time: from
 // the return of the commit to the moment at which the last slave has committed it too, which krepd
 // status tells (applied_at); and to the moment at which who waits for it on the master knows, as
-// "kadmin.local -wait all" does. (The commit returns behind the append to the delta file, when krep has
-// been woken already; so all of a change, commit and wait, is told too.) The first is divided by what cannot be avoided: one fsync where the
+// "kadmin.local -wait all" does. The commit returns behind its fsync and the append to the delta file, when
+// krep has been woken already: so the time from the call of the commit to the last slave's is told too. The first is divided by what cannot be avoided: one fsync where the
 // master's database is, one fsync where the slave's is, one round trip over loopback to a process
 // that sleeps and back; the medians, taken in turn with the changes, each after the same rest, so that all
-// suffer from the same load and find the machine in the same sleep. Slaves that have a machine each fsync at
+// suffer from the same load and find the machine in the same sleep. Of these the master's fsync is over
+// when the first begins; the ratio "with the commit" is that of the whole, and the one to go by where that matters. Slaves that have a machine each fsync at
 // the same time, but here they share processors and a disk: so the latency is also divided by one fsync and
 // what that many bare processes take that are told of something by one octet, fsync half a KiB, and answer.
 //
