@@ -76,3 +76,60 @@ func TestResyncAtTheEndOfACopy(t *testing.T) {
 		b.stop()
 	})
 }
+
+// TestErrorIsOver: what was wrong is not said of a stream that runs, and is said of one of many that all
+// break. Whichever it is, it is logged once.
+func TestErrorIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const away, well, full = 0, 1, 2
+		var b *bench
+		mode := away
+		var shown []string // of the slave when krep has sent its first heartbeat, and then each
+		b = newBench(t, func(e *end) {
+			now := away
+			refuse := func(why string) {
+				e.send(&wire.Error{Reason: wire.ReasonInternal, Text: why})
+				for e.any() != nil { // krep hangs up
+				}
+			}
+			if b.safely(func() { now = mode }); now == away {
+				e.next() // krep's hello
+				refuse("not yet")
+				return
+			}
+			e.hello(baseOf(e.b))
+			for m := e.any(); m != nil; m = e.any() {
+				st := b.status()
+				b.safely(func() { now, shown = mode, append(shown, st.State+": "+st.LastError) })
+				if now == full {
+					refuse("full disk")
+					return
+				}
+				e.send(&wire.Heartbeat{})
+			}
+		}, nil)
+		b.run()
+		<-time.After(10 * time.Minute)
+		b.safely(func() { mode = well })
+		<-time.After(time.Minute)
+		b.safely(func() {
+			if len(shown) < 2 || shown[0] != "streaming: " {
+				t.Errorf("of a stream that runs at last: %q", shown)
+			}
+			mode, shown = full, nil
+		})
+		<-time.After(10 * time.Minute)
+		b.stop()
+		if len(shown) < 20 {
+			t.Errorf("%d streams in ten minutes", len(shown))
+		}
+		for i, s := range shown { // the first was well until then, and the second may be well again
+			if want := "streaming: slave says: internal: full disk"; i > 1 && s != want {
+				t.Errorf("of stream %d: %q, want %q", i, s, want)
+			}
+		}
+		if n := strings.Count(b.log.String(), "stream lost"); n != 2 {
+			t.Errorf("%d lines of losses:\n%s", n, b.log)
+		}
+	})
+}

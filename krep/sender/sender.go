@@ -42,6 +42,8 @@ type Sender struct {
 	ask       chan *question // to be put to the slave
 	questions atomic.Uint64  // put so far
 
+	told string // reason of a loss that was logged last; for run alone
+
 	mu     sync.Mutex
 	p      slave.Progress
 	since  time.Time // of the present state
@@ -154,10 +156,7 @@ func (s *Sender) failures() int {
 // lost records the end of a stream and logs it: the first loss and each time the reason changes,
 // not every attempt of a night.
 func (s *Sender) lost(err error) {
-	s.mu.Lock()
-	before := s.p.LastError
-	first := s.p.Failures == 0
-	s.mu.Unlock()
+	first := s.failures() == 0
 	if errors.Is(err, errEnd) {
 		s.update(func(p *slave.Progress) { p.OnBye() })
 		s.log.Info().Str("reason", err.Error()).Msg("stream ended")
@@ -168,7 +167,8 @@ func (s *Sender) lost(err error) {
 	s.mu.Lock()
 	p := s.p
 	s.mu.Unlock()
-	if first || p.LastError != before {
+	if first || p.LastError != s.told {
+		s.told = p.LastError
 		s.log.Warn().Err(err).Stringer("state", p.State).Int("failures", p.Failures).Msg("stream lost")
 	}
 }

@@ -71,8 +71,9 @@ type Progress struct {
 	unsaid     bool   // all of a copy was sent, and the slave was lost before it said what it has done with it
 
 	BrokenAt  uint64 // the record it cannot apply, 0: none in particular
-	LastError string // of the last stream; emptied when one works
+	LastError string // of the last stream; emptied when one works: see OnHello, OnAlive
 	Failures  int    // attempts in a row that came to nothing: what the backoff counts
+	lifeless  bool   // the last stream past the hellos showed no sign of life then, and did not end in order
 }
 
 // OnDial records the start of an attempt.
@@ -84,6 +85,10 @@ func (p *Progress) OnDial() { p.State = Connecting }
 // A slave ahead of the file is not a foreign one: the master may have lost the unsynced end of
 // its delta file in a power cut, and is about to append it again. It is foreign once the file
 // has grown to its serial with another hash.
+//
+// With hellos that lead to PlanStream the last error is history, unless the stream before came as far
+// and was then lost without a sign of life: these hellos prove nothing, and the error stays until
+// OnAlive. A slave whose streams all break shows why while it has one, too. Failures stay in any case.
 func (p *Progress) OnHello(h *wire.Hello, v View) (Plan, string) {
 	p.unsaid = false
 	why := p.fullReason(h, v)
@@ -97,6 +102,10 @@ func (p *Progress) OnHello(h *wire.Hello, v View) (Plan, string) {
 	p.State, p.Epoch, p.hold = Streaming, h.Point.Epoch, 0
 	p.NeedFull, p.FullReason, p.letGo, p.Unloaded = false, "", 0, false
 	p.Sent, p.Spooled, p.Applied = h.Point.Serial, h.Point.Serial, min(h.Applied, h.Point.Serial)
+	if !p.lifeless {
+		p.LastError, p.BrokenAt = "", 0
+	}
+	p.lifeless = true
 	return PlanStream, ""
 }
 
@@ -190,7 +199,7 @@ func (p *Progress) OnAck(a *wire.Ack) error {
 // what was wrong before is history.
 func (p *Progress) OnAlive() {
 	if p.State == Streaming {
-		p.Failures, p.LastError, p.BrokenAt = 0, "", 0
+		p.Failures, p.LastError, p.BrokenAt, p.lifeless = 0, "", 0, false
 	}
 }
 
@@ -249,7 +258,7 @@ func (p *Progress) endCopy() {
 func (p *Progress) OnBye() {
 	p.endCopy()
 	p.leave()
-	p.State = Retrying
+	p.State, p.lifeless = Retrying, false
 	p.Sent = p.Spooled
 }
 

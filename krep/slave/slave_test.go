@@ -106,6 +106,8 @@ func TestConversations(t *testing.T) {
 			p.OnError(&wire.Error{Reason: wire.ReasonBroken, Serial: s, Text: "bad"})
 		case "lost":
 			p.OnLost(rest)
+		case "bye":
+			p.OnBye()
 		case "release":
 			var s uint64
 			_, _ = fmt.Sscan(rest, &s)
@@ -126,13 +128,13 @@ func TestConversations(t *testing.T) {
 	step("dial", "connecting 0/0/0 holds 0 failures 0")
 	step("lost refused", "retrying 0/0/0 holds 0 failures 1 refused")
 	step("dial", "connecting 0/0/0 holds 0 failures 1 refused")
-	step("hello 15 14", "streaming 15/15/14 holds 15 failures 1 refused")
-	step("sent 20", "streaming 20/15/14 holds 15 failures 1 refused")
+	step("hello 15 14", "streaming 15/15/14 holds 15 failures 1")
+	step("sent 20", "streaming 20/15/14 holds 15 failures 1")
 	step("ack 18 15", "streaming 20/18/15 holds 18 failures 0")
 	step("ack 18 18", "streaming 20/18/18 holds 18 failures 0")
 	step("lost cut", "retrying 18/18/18 holds 18 failures 1 cut")
 	step("dial", "connecting 18/18/18 holds 18 failures 1 cut")
-	step("hello 19 18", "streaming 19/19/18 holds 19 failures 1 cut")
+	step("hello 19 18", "streaming 19/19/18 holds 19 failures 1")
 	step("broken 19", "broken 19/19/18 holds - failures 1 record 19: bad")
 	step("lost eof", "broken 19/19/18 holds - failures 2 record 19: bad")
 	step("dial", "connecting 19/19/18 holds - failures 2 record 19: bad")
@@ -161,6 +163,18 @@ func TestConversations(t *testing.T) {
 	step("sent 20", "streaming 20/15/15 holds - failures 0")
 	step("ack 17 15", "streaming 20/17/15 holds - failures 0")
 	step("ack 18 15", "streaming 20/18/15 holds 18 failures 0")
+	step("lost full disk", "retrying 18/18/15 holds 18 failures 1 full disk")
+	step("dial", "connecting 18/18/15 holds 18 failures 1 full disk")
+	step("hello 18 15", "streaming 18/18/15 holds 18 failures 1")
+	step("lost full disk", "retrying 18/18/15 holds 18 failures 2 full disk") // and no sign of life
+	step("dial", "connecting 18/18/15 holds 18 failures 2 full disk")
+	step("lost refused", "retrying 18/18/15 holds 18 failures 3 refused")
+	step("hello 18 15", "streaming 18/18/15 holds 18 failures 3 refused") // nor this time
+	step("lost full disk", "retrying 18/18/15 holds 18 failures 4 full disk")
+	step("hello 18 15", "streaming 18/18/15 holds 18 failures 4 full disk")
+	step("bye", "retrying 18/18/15 holds 18 failures 4 full disk")
+	step("hello 18 15", "streaming 18/18/15 holds 18 failures 4")
+	step("ack 18 18", "streaming 18/18/18 holds 18 failures 0")
 }
 
 func TestForeignAck(t *testing.T) {
