@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"krealm/internal/profile"
+	"krealm/internal/quorum"
 )
 
 // lookup finds a realm's values, remembers where each came from, and keeps the first error.
@@ -78,6 +79,22 @@ func (l *lookup) duration(name string, def time.Duration, paths ...[]string) tim
 		}
 		return time.Duration(n) * time.Second, err
 	}, paths...)
+}
+
+// ParseWaitTimeout reads how long kadmin.local waits for slaves: 5s, 500ms, or MIT's way to write
+// durations; up to quorum.MaxTimeout.
+func ParseWaitTimeout(s string) (time.Duration, error) {
+	s = strings.TrimSpace(s)
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		var seconds int32
+		seconds, err = profile.ParseDelta(s)
+		d = time.Duration(seconds) * time.Second
+	}
+	if err != nil || d <= 0 || d > quorum.MaxTimeout {
+		return 0, fmt.Errorf("want a duration up to %v", quorum.MaxTimeout)
+	}
+	return d, nil
 }
 
 // words joins the words of all values of all paths.

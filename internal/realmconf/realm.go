@@ -190,7 +190,7 @@ func (l *lookup) krep(r *Realm) {
 		Allow:           list("allow"),
 		Wait: value(l, "krep wait", quorum.None, quorum.Parse,
 			[]string{"krep", l.realm, "wait"}, []string{"krep", "wait"}),
-		WaitTimeout: l.duration("krep wait_timeout", defaultWait,
+		WaitTimeout: value(l, "krep wait_timeout", defaultWait, ParseWaitTimeout,
 			[]string{"krep", l.realm, "wait_timeout"}, []string{"krep", "wait_timeout"}),
 	}
 }

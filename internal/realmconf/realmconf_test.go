@@ -289,3 +289,15 @@ func TestSettingsAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+func TestParseWaitTimeout(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"5s": 5 * time.Second, "700ms": 700 * time.Millisecond, "0.5s": time.Second / 2, "7": 7 * time.Second, "0:30": 30 * time.Minute, "1:30": 0,
+		" 1h ": time.Hour, "60m": time.Hour, "": 0, "0": 0, "-1s": 0, "61m": 0, "2d": 0, "soon": 0, "9223372036854775808s": 0,
+	} {
+		got, err := ParseWaitTimeout(text)
+		if got != want || (err == nil) != (want > 0) {
+			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
+		}
+	}
+}

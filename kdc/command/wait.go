@@ -10,7 +10,6 @@ import (
 
 	"krealm/deltafile"
 	"krealm/internal/control"
-	"krealm/internal/profile"
 	"krealm/internal/quorum"
 	"krealm/internal/realmconf"
 )
@@ -75,14 +74,9 @@ func (w *waitOptions) set(word, arg string) error {
 		w.want = &want
 		return nil
 	}
-	d, err := time.ParseDuration(arg)
-	if err != nil { // MIT's way to write durations too
-		var seconds int32
-		seconds, err = profile.ParseDelta(arg)
-		d = time.Duration(seconds) * time.Second
-	}
-	if err != nil || d <= 0 || d > quorum.MaxTimeout {
-		return fmt.Errorf("-wait-timeout %q: want a duration up to %v", arg, quorum.MaxTimeout)
+	d, err := realmconf.ParseWaitTimeout(arg)
+	if err != nil {
+		return fmt.Errorf("-wait-timeout %q: %w", arg, err)
 	}
 	w.timeout = d
 	return nil

@@ -120,6 +120,18 @@ func TestRefusesToStart(t *testing.T) {
 			_ = os.WriteFile(d+"/keytab", daemontest.Keytab(slaveKey, "host", "x"), 0o600)
 		}, nil, 1, []string{"holds no krep/HOST@EXAMPLE.ORG"}},
 		{"loose directory", section, func(_ *testing.T, d string) { _ = os.Chmod(d, 0o777) }, nil, 1, []string{"directory of mode 0777"}},
+		{"loose spool", section, func(t *testing.T, d string) {
+			daemontest.Write(t, d, "spool", nil)
+			_ = os.Chmod(d+"/spool", 0o640)
+		}, nil, 1, []string{"mode 0640"}},
+		{"loose database", section, func(t *testing.T, d string) {
+			db, err := kdb.InitSlave(t.Context(), d+"/principal.sqlite", "EXAMPLE.ORG", kdb.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = db.Close()
+			_ = os.Chmod(d+"/principal.sqlite", 0o644)
+		}, nil, 1, []string{"mode 0644"}},
 		{"a master's database", section, func(t *testing.T, d string) {
 			db, err := kdb.Create(t.Context(), d+"/principal.sqlite", "EXAMPLE.ORG", kdb.Options{})
 			if err != nil {
@@ -145,13 +157,19 @@ func TestRefusesToStart(t *testing.T) {
 			for i := range tt.args {
 				tt.args[i] = strings.ReplaceAll(tt.args[i], "DIR", dir)
 			}
-			code, _, errs := run(tt.args...)
-			if code != tt.code {
-				t.Errorf("exit status %d, want %d", code, tt.code)
+			starts := [][]string{tt.args}
+			if !strings.HasPrefix(tt.name, "unknown") {
+				starts = append(starts, append([]string{"-check"}, tt.args...)) // says the same
 			}
-			for _, want := range tt.want {
-				if !strings.Contains(errs, want) {
-					t.Errorf("lacks %q: %s", want, errs)
+			for _, args := range starts {
+				code, _, errs := run(args...)
+				if code != tt.code {
+					t.Errorf("%v: exit status %d, want %d", args, code, tt.code)
+				}
+				for _, want := range tt.want {
+					if !strings.Contains(errs, want) {
+						t.Errorf("%v: lacks %q: %s", args, want, errs)
+					}
 				}
 			}
 		})

@@ -42,7 +42,7 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 	err = s.validate()
 	if s.check {
 		if err == nil {
-			_, err = s.openKeytab()
+			err = s.checkFiles(context.Background())
 		}
 		if printErr := s.Print(stdout); err == nil {
 			err = printErr
@@ -93,6 +93,41 @@ func (s *settings) openKeytab() (*krb.Keytab, error) {
 		return nil, fmt.Errorf("keytab %q holds no krep/HOST@%s", kt.Path(), s.Realm.Name)
 	}
 	return kt, nil
+}
+
+// checkFiles looks at keytab, spool, delta file and database as the start does, and changes nothing.
+func (s *settings) checkFiles(ctx context.Context) error {
+	if _, err := s.openKeytab(); err != nil {
+		return err
+	}
+	if err := deltafile.CheckModes(s.spool); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	if s.delta != "" {
+		if err := deltafile.CheckModes(s.delta); err != nil {
+			return fmt.Errorf("delta file: %w", err)
+		}
+	}
+	db, err := kdb.Open(ctx, s.Realm.Database, kdb.Options{ReadOnly: true})
+	if errors.Is(err, kdb.ErrNoDatabase) {
+		return nil // the start makes one
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.checkDatabase(ctx, db), db.Close())
+}
+
+// checkDatabase tells whether a database is one of this realm that takes its content from a master.
+func (s *settings) checkDatabase(ctx context.Context, db *kdb.DB) error {
+	if db.Realm() != s.Realm.Name {
+		return fmt.Errorf("database %q is of realm %q, not %q", s.Realm.Database, db.Realm(), s.Realm.Name)
+	}
+	replica, err := db.Replica(ctx)
+	if err == nil && !replica {
+		err = fmt.Errorf("database %q: %w", s.Realm.Database, kdb.ErrMaster)
+	}
+	return err
 }
 
 // isOwn tells whether a principal is one that krepd answers for: krep/ANYTHING of the realm.
@@ -158,15 +193,7 @@ func openDatabase(ctx context.Context, s *settings, log zerolog.Logger) (*kdb.DB
 	if err != nil {
 		return nil, err
 	}
-	if db.Realm() != s.Realm.Name {
-		_ = db.Close()
-		return nil, fmt.Errorf("database %q is of realm %q, not %q", s.Realm.Database, db.Realm(), s.Realm.Name)
-	}
-	replica, err := db.Replica(ctx)
-	if err == nil && !replica {
-		err = fmt.Errorf("database %q: %w", s.Realm.Database, kdb.ErrMaster)
-	}
-	if err != nil {
+	if err := s.checkDatabase(ctx, db); err != nil {
 		_ = db.Close()
 		return nil, err
 	}
