@@ -268,17 +268,19 @@ func TestPrintStatus(t *testing.T) {
 	since := ago(6 * time.Minute)
 	st := status{Realm: "EXAMPLE.ORG", Epoch: "5f0c1d2e3a4b5c6d", Serial: 48213, DeltaBytes: 1258291, DeltaLimit: 1 << 30, Now: now,
 		Slaves: []slaveStatus{
-			{Status: sender.Status{Name: "kdc2.example.org", State: "streaming", Epoch: "x", Sent: 48213, Spooled: 48213, Applied: 48213, Since: ago(76 * time.Hour)}},
-			{Status: sender.Status{Name: "kdc4.example.org", State: "retrying", Epoch: "x", Sent: 47001, Spooled: 47001, Applied: 46990, Behind: 1223, Since: since, LastError: "dial: connection refused"}, BehindSince: &since},
+			{Status: sender.Status{Name: "kdc2.example.org", State: "streaming", Epoch: "5f0c1d2e3a4b5c6d", Sent: 48213, Spooled: 48213, Applied: 48213, Since: ago(76 * time.Hour)}},
+			{Status: sender.Status{Name: "kdc4.example.org", State: "retrying", Epoch: "5f0c1d2e3a4b5c6d", Sent: 47001, Spooled: 47001, Applied: 46990, Behind: 1223, Since: since, LastError: "dial: connection refused"}, BehindSince: &since},
 			{Status: sender.Status{Name: "kdc5.example.org", State: "full", Percent: 41, Since: ago(12 * time.Second)}},
-			{Status: sender.Status{Name: "kdc6.example.org", State: "broken", Epoch: "x", Sent: 46000, Spooled: 46000, Applied: 45877, Behind: 2336, Since: ago(2 * time.Hour), LastError: `record 45878: unknown policy "staff"`}},
+			{Status: sender.Status{Name: "kdc6.example.org", State: "broken", Epoch: "5f0c1d2e3a4b5c6d", Sent: 46000, Spooled: 46000, Applied: 45877, Behind: 2336, Since: ago(2 * time.Hour), LastError: `record 45878: unknown policy "staff"`}},
+			{Status: sender.Status{Name: "kdc7.example.org", State: "retrying", Epoch: "0000000000000001", Sent: 7, Spooled: 7, Applied: 7, Since: ago(time.Minute), LastError: "dial: no route", FullDue: "too old"}},
 		}}
 	want := `realm EXAMPLE.ORG   epoch 5f0c1d2e3a4b5c6d   serial 48213   delta file 1.2 MiB (limit 1 GiB)
-SLAVE             STATE      SENT   SPOOLED  APPLIED  BEHIND     SINCE  LAST ERROR
-kdc2.example.org  streaming  48213  48213    48213    0          3d4h   -
-kdc4.example.org  retrying   47001  47001    46990    1223 (6m)  6m     dial: connection refused
-kdc5.example.org  full 41%   -      -        -        -          12s    -
-kdc6.example.org  broken     46000  46000    45877    2336       2h0m   record 45878: unknown policy "staff"
+SLAVE             STATE      SENT   SPOOLED  APPLIED  BEHIND       SINCE  LAST ERROR
+kdc2.example.org  streaming  48213  48213    48213    0            3d4h   -
+kdc4.example.org  retrying   47001  47001    46990    1223 (6m)    6m     dial: connection refused
+kdc5.example.org  full 41%   -      -        -        -            12s    -
+kdc6.example.org  broken     46000  46000    45877    2336         2h0m   record 45878: unknown policy "staff"
+kdc7.example.org  retrying   7      7        7        other epoch  1m     dial: no route; full copy due: too old
 `
 	var out bytes.Buffer
 	if err := printStatus(&out, st); err != nil || out.String() != want {

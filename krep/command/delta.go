@@ -262,6 +262,10 @@ func (o *output) discard() {
 	}
 }
 
+// errNothing: a dump of a principal that does not exist is a header, one that failed is empty. Whoever
+// appends it believes that the slaves have something now.
+var errNothing = errors.New("nothing to append: no principal, no policy, no deletion")
+
 func deltaAppend(f *deltaFlags, args []string) int {
 	var principals, policies daemon.List
 	f.Var(&principals, "delprinc", "append the deletion of this principal; may be given several times. `Name` with realm, or of the realm of -r")
@@ -279,6 +283,9 @@ func deltaAppend(f *deltaFlags, args []string) int {
 		var more [][]byte
 		more, err = delta.Deletions(f.realm, principals, policies)
 		lines = append(lines, more...)
+	}
+	if err == nil && len(lines) == 0 {
+		err = errNothing
 	}
 	if err != nil {
 		return fail(f.stderr, err)

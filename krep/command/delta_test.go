@@ -188,7 +188,8 @@ func TestDeltaAppend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for stdin, says := range map[string]string{alice + "frob\n": "line 2", alice[:50]: "line 1", "begin\t1\n": "line 1"} {
+	for stdin, says := range map[string]string{alice + "frob\n": "line 2", alice[:50]: "line 1", "begin\t1\n": "line 1", "": "nothing to append",
+		"kdb5_util load_dump version 7\n": "nothing to append"} {
 		if status, _, errs := runDelta(stdin, "append", path); status != 1 || !strings.Contains(errs, says) {
 			t.Errorf("status %d, %s, want %s", status, errs, says)
 		}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -211,16 +212,25 @@ func printStatus(w io.Writer, st status) error {
 		if s.BehindSince != nil {
 			behind += " (" + durationText(st.Now.Sub(*s.BehindSince)) + ")"
 		}
+		if s.Epoch != st.Epoch {
+			behind = "other epoch"
+		}
 		sent, spooled, applied := fmt.Sprint(s.Sent), fmt.Sprint(s.Spooled), fmt.Sprint(s.Applied)
 		if s.Epoch == "" || s.State == "full" {
 			sent, spooled, applied, behind = "-", "-", "-", "-"
 		}
-		last := s.LastError
-		if last == "" {
-			last = "-"
+		var last []string
+		if s.LastError != "" {
+			last = append(last, s.LastError)
+		}
+		if s.FullDue != "" {
+			last = append(last, "full copy due: "+s.FullDue)
+		}
+		if len(last) == 0 {
+			last = []string{"-"}
 		}
 		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, state, sent, spooled, applied, behind,
-			durationText(st.Now.Sub(s.Since)), last)
+			durationText(st.Now.Sub(s.Since)), strings.Join(last, "; "))
 	}
 	return tw.Flush()
 }

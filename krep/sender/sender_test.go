@@ -437,6 +437,9 @@ func TestReleaseSparesStrangers(t *testing.T) {
 		if held, holds := b.set.list[0].holds(uint64(last.Epoch)); holds {
 			t.Errorf("a slave that is down holds %d", held)
 		}
+		if due := b.status().FullDue; due != "too large" {
+			t.Errorf("a full copy is due because: %q", due)
+		}
 		b.stop()
 	})
 }

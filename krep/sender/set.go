@@ -192,6 +192,7 @@ type Status struct {
 	Behind    uint64    `json:"behind"` // changes not applied
 	Since     time.Time `json:"since"`  // of the state
 	LastError string    `json:"last_error,omitempty"`
+	FullDue   string    `json:"full_copy_due,omitempty"` // why it gets a full copy when it is there again
 	Failures  int       `json:"failures,omitempty"`
 	Peer      string    `json:"peer,omitempty"`
 	Paused    bool      `json:"paused,omitempty"`
@@ -219,6 +220,9 @@ func (s *Sender) status(last deltafile.State) Status {
 		st.State = "paused"
 	case s.entry.Connects && s.p.State == slave.Connecting:
 		st.State = "waiting" // for the slave to connect
+	}
+	if s.p.NeedFull && s.p.State != slave.Snapshot && s.p.FullReason != s.p.LastError {
+		st.FullDue = s.p.FullReason
 	}
 	if s.p.Epoch != 0 {
 		st.Epoch = deltafile.Epoch(s.p.Epoch).String()
