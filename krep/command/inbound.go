@@ -49,7 +49,6 @@ func (k *krep) serveCallers(ctx context.Context, g *errgroup.Group, listeners []
 	server := &stream.Server{Log: k.log, Acceptor: &stream.Acceptor{
 		Keys: oneKey{k.client.Keytab, k.client.Principal}, Allow: k.set.Expects, Skew: k.s.Conf.ClockSkew,
 	}, Handle: func(ctx context.Context, c *stream.Conn) {
-		k.log.Info().Str("client", c.Peer()).Str("peer", c.RemoteAddr()).Msg("slave has connected")
 		if err := k.set.Take(ctx, c); err != nil && ctx.Err() == nil {
 			k.log.Warn().Err(err).Str("client", c.Peer()).Msg("slave is not served")
 		}

@@ -60,7 +60,7 @@ func (l *link) chunks(ctx context.Context, c Copy, size int64) error {
 	if err := l.send(&wire.SnapshotBegin{Base: point(c.State()), Size: uint64(size)}); err != nil {
 		return err
 	}
-	buf := make([]byte, wire.MaxData)
+	buf := make([]byte, messageData)
 	for off := int64(0); off < size; {
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"krealm/internal/stream"
+	"krealm/internal/wire"
 )
 
 // ErrNotListed means a stream from a principal that no slave of the list has that connects to us.
@@ -34,7 +36,8 @@ func (t *Set) expecting(principal string) (*running, error) {
 }
 
 // Take feeds a slave over a stream that it has opened, until the stream ends or ctx does. A stream
-// of the same slave that is still being served ends: the slave knows better which one works.
+// of the same slave that is still being served ends: the slave knows better which one works. A slave
+// that is not to be fed now waits for callerWait, in which that may end, and is then told so.
 func (t *Set) Take(ctx context.Context, c *stream.Conn) error {
 	r, err := t.expecting(c.Peer())
 	if err != nil {
@@ -51,15 +54,94 @@ func (t *Set) Take(ctx context.Context, c *stream.Conn) error {
 			return ctx.Err()
 		}
 	}
+	r.ringUp()
+	wait := time.NewTimer(callerWait)
+	defer wait.Stop()
 	select {
-	case r.ring <- struct{}{}:
-	default:
+	case <-in.done:
+		return nil
+	case <-ctx.Done():
+		return nil
+	case <-wait.C:
+	}
+	if r.withdraw(in) {
+		r.sendAway(c)
+		return nil
 	}
 	select {
 	case <-in.done:
 	case <-ctx.Done():
 	}
 	return nil
+}
+
+// ringUp tells that there may be a caller.
+func (s *Sender) ringUp() {
+	select {
+	case s.ring <- struct{}{}:
+	default:
+	}
+}
+
+// withdraw takes a caller back that nobody has come round to; false: somebody has, or a newer one has
+// taken its place.
+func (s *Sender) withdraw(in *caller) bool {
+	select {
+	case got := <-s.callers:
+		if got == in {
+			return true
+		}
+		select {
+		case s.callers <- got:
+			s.ringUp()
+		default: // and yet a newer one
+			close(got.done)
+		}
+	default:
+	}
+	return false
+}
+
+// sentAway counts how often a slave has connected, and was not to be fed, for the same reason.
+type sentAway struct {
+	why   string
+	times int
+	told  time.Time // when it was logged
+}
+
+// sendAway tells a slave why it is not fed now, and logs that when it begins and every hour.
+func (s *Sender) sendAway(c *stream.Conn) {
+	why := "busy"
+	if _, _, ok := s.o.Feed.View(); !ok {
+		why = "there is no delta file yet"
+	} else if s.isPaused() {
+		why = "paused"
+	}
+	c.Farewell((&wire.Bye{Text: why}).Append(nil), goodbyeTimeout)
+	s.mu.Lock()
+	if s.away.why != why {
+		s.away = sentAway{why: why}
+	}
+	s.away.times++
+	tell := time.Since(s.away.told) >= awayAgain
+	if tell {
+		s.away.told = time.Now()
+	}
+	times := s.away.times
+	s.mu.Unlock()
+	if tell {
+		s.log.Info().Str("reason", why).Str("peer", c.RemoteAddr()).Int("times", times).
+			Msg("slave connects and is not fed: told again in an hour if that goes on")
+	}
+}
+
+// welcome logs that a slave which has connected is now fed.
+func (s *Sender) welcome(in *caller) {
+	s.mu.Lock()
+	times := s.away.times
+	s.away = sentAway{}
+	s.mu.Unlock()
+	s.log.Info().Str("peer", in.conn.RemoteAddr()).Int("sent_away_before", times).Msg("slave has connected")
 }
 
 // called tells, after a ring, whether there is a caller, or has been answered already.
@@ -70,6 +152,7 @@ func (s *Sender) await(ctx context.Context) (*caller, error) {
 	for {
 		select {
 		case in := <-s.callers:
+			s.welcome(in)
 			return in, nil
 		case <-s.again:
 			if s.isPaused() {

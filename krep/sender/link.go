@@ -324,6 +324,9 @@ func (l *link) stream(ctx context.Context) error {
 				return fmt.Errorf("%w: the slave has called again", errEnd)
 			}
 		case <-l.s.again:
+			if l.s.isPaused() {
+				return l.pausedNow()
+			}
 			return l.end(&wire.Bye{Text: "asked to begin again"}, fmt.Errorf("%w: asked to begin again", errEnd))
 		}
 	}
@@ -357,15 +360,15 @@ func (l *link) records(css []*deltafile.Changeset) error {
 	l.data = l.data[:0]
 	var serial uint64 // last that ends in data
 	for _, cs := range css {
-		if len(l.data)+len(cs.Raw) > recordsData {
+		if len(l.data)+len(cs.Raw) > messageData {
 			if err := l.flush(last.Serial, serial); err != nil {
 				return err
 			}
 		}
 		l.inflight.sent(cs.Serial, int64(len(cs.Raw)))
 		raw := cs.Raw
-		for ; len(raw) > recordsData; raw = raw[recordsData:] {
-			if err := l.sendData(&wire.Records{Last: last.Serial, Data: raw[:recordsData]}); err != nil {
+		for ; len(raw) > messageData; raw = raw[messageData:] {
+			if err := l.sendData(&wire.Records{Last: last.Serial, Data: raw[:messageData]}); err != nil {
 				return err
 			}
 		}

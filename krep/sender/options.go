@@ -25,10 +25,12 @@ const (
 	aheadWait        = 2 * time.Second // for the delta file to reach a slave that is ahead
 	silentHeartbeats = 4               // after as many without a word the slave counts as gone
 	batchBytes       = 1 << 20         // taken from the feed at a time
-	recordsData      = 64 << 10        // bytes of changesets in one message, of which each slave has buffers
+	messageData      = 64 << 10        // bytes of changes or of a full copy in one message; each slave has buffers for one
 	ticketMargin     = time.Minute     // before its ticket ends a stream is renewed; at half time, if that is later
 	goodbyeTimeout   = time.Second
 	brokenAgain      = time.Minute     // a slave that breaks sooner gets its next full copy later
+	callerWait       = 8 * time.Second // that a slave which connects is kept: less than it waits for a hello
+	awayAgain        = time.Hour       // between two lines about one that is not fed
 	quickStream      = 5 * time.Second // a stream that ends sooner does not count as a success
 )
 

@@ -53,6 +53,7 @@ type Sender struct {
 	dstate wire.Point // and where: epoch and serial
 	lastRx time.Time
 	rival  rival
+	away   sentAway
 }
 
 func newSender(o *Options, entry slavelist.Slave, copies chan struct{}) *Sender {

@@ -14,7 +14,7 @@ import (
 func (s *session) answer(ctx context.Context) error {
 	beat := time.NewTicker(s.o.Heartbeat)
 	defer beat.Stop()
-	told := told{ack: s.greeted}
+	told := told{ack: s.told}
 	hopeless := s.wantsCopy() // the hello has told already
 	for {
 		changed := s.o.Applier.Changed()

@@ -86,6 +86,7 @@ type Receiver struct {
 
 	mu      sync.Mutex
 	current *session
+	idle    map[string]idle // by principal: feeders that connect and do not feed
 }
 
 // New returns a Receiver.
@@ -99,7 +100,7 @@ func New(o Options) *Receiver {
 	if o.Grace == 0 {
 		o.Grace = stream.DefaultSkew
 	}
-	return &Receiver{o: o, fatal: make(chan error, 1)}
+	return &Receiver{o: o, fatal: make(chan error, 1), idle: make(map[string]idle)}
 }
 
 // Fatal receives an error after which the process must end: the disk has failed to sync the
@@ -116,11 +117,12 @@ type Feeder struct {
 	CopySize  uint64    `json:"full_copy_size,omitempty"`
 }
 
-// Feeder returns what is known of the feeder, or nil if there is none.
+// Feeder returns what is known of the feeder, or nil if there is none: one that has not said hello is
+// none.
 func (r *Receiver) Feeder() *Feeder {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.current == nil {
+	if r.current == nil || !r.current.greeted {
 		return nil
 	}
 	f := r.current.feeder
@@ -164,9 +166,10 @@ func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
 		r.mu.Unlock()
 	}()
 
-	s.log.Info().Msg("feeder connected")
 	err := s.run(ctx)
 	switch {
+	case !s.greeted:
+		r.notFed(ctx, s, err)
 	case errors.Is(err, errBye), ctx.Err() != nil:
 		s.log.Info().Str("reason", fmt.Sprint(err)).Msg("feeder gone")
 	default:
@@ -196,7 +199,8 @@ type session struct {
 	log    zerolog.Logger
 	feeder Feeder // guarded by r.mu
 
-	greeted wire.Ack      // what the hello has told
+	greeted bool          // guarded by r.mu, but for its writer: the feeder has said hello
+	told    wire.Ack      // what the hello has told
 	acking  chan struct{} // full while an acknowledgement is made and sent; no mutex, see stream.Conn
 	due     chan struct{} // an acknowledgement is due
 	late    *time.Timer   // goes off when what was appended has waited long enough for the applier,
@@ -275,6 +279,8 @@ func (s *session) hello(ctx context.Context) error {
 	}
 	h, ok := m.(*wire.Hello)
 	switch {
+	case m.Kind() == wire.KindBye:
+		return fmt.Errorf("%w: %s", errBye, m.(*wire.Bye).Text)
 	case !ok:
 		return fmt.Errorf("hello: feeder sent %v", m.Kind())
 	case h.MinVersion > wire.Version || h.MaxVersion < wire.Version:
@@ -284,6 +290,7 @@ func (s *session) hello(ctx context.Context) error {
 	case h.Realm != s.o.Realm:
 		return s.fail(wire.ReasonRealm, 0, fmt.Sprintf("feeder is of realm %q, not %q", h.Realm, s.o.Realm))
 	}
+	s.welcome()
 	ready, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	if err := s.o.Applier.Ready(ready); err != nil {
@@ -312,7 +319,7 @@ func (s *session) hello(ctx context.Context) error {
 		}
 		answer.Point = wire.Point{Epoch: uint64(s.at.Epoch), Serial: s.at.Serial, Hash: s.at.Hash}
 		answer.Applied = st.Applied.Serial
-		s.greeted = wire.Ack{Epoch: uint64(s.at.Epoch), Spooled: s.at.Serial, Applied: st.Applied.Serial}
+		s.told = wire.Ack{Epoch: uint64(s.at.Epoch), Spooled: s.at.Serial, Applied: st.Applied.Serial}
 	}
 	s.heard(h.Point.Serial)
 	return s.send(answer)

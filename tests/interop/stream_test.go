@@ -115,6 +115,16 @@ func TestSlaveThatConnects(t *testing.T) {
 	if !strings.Contains(out, "slave1.example.org  streaming") {
 		t.Errorf("status:\n%s", out)
 	}
+	// A pause is said once by each side, and over as soon as it ends.
+	must(r.Master.Must(ctx, "", "krep", "pause", "slave1.example.org"))(t)
+	says(ctx, t, krep, "slave connects and is not fed")
+	says(ctx, t, krepd, "feeder does not feed this slave")
+	if out := must(r.Master.Run(ctx, "", "krep", "status"))(t).Stdout; !strings.Contains(out, "slave1.example.org  paused") {
+		t.Errorf("status:\n%s", out)
+	}
+	kadmin(ctx, t, r, "addprinc -clearpolicy -pw while-Paused-1 paused")
+	must(r.Master.Must(ctx, "", "krep", "resume", "slave1.example.org"))(t)
+	must(w.Reached(ctx, current(ctx, t, r.Master)))(t)
 	// Somebody else, with a ticket as good, is no slave of the list.
 	writeFile(t, r.Master.SlaveList, []byte("slave7.example.org connects\n"))
 	says(ctx, t, krep, "principal not on the allow list")
