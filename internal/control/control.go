@@ -78,7 +78,7 @@ func Listen(path string) (net.Listener, error) {
 // Serve answers requests until ctx ends, then closes and removes the socket and returns nil. A caller
 // gets its answers in order; one that asks nothing for a minute is hung up on, and one that has more than
 // maxAhead requests waiting. When all places are taken a new caller gets that of the
-// one that has asked nothing for longest; it waits only if all of them wait for answers.
+// one that has asked nothing for longest; it waits only if none of them has had his answers.
 func Serve(ctx context.Context, ln net.Listener, h Handler) error {
 	g, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
@@ -140,7 +140,7 @@ func serveOne(ctx context.Context, nc net.Conn, quiet *idlers, h Handler) {
 	})
 	defer stop()
 	requests := make(chan Request, maxAhead)
-	quiet.add(nc)
+	idle := false // before the first request he has the time that every request has
 	defer quiet.remove(nc)
 	go func() {
 		defer close(requests) // last: who waits for that waits for all of it
@@ -148,7 +148,7 @@ func serveOne(ctx context.Context, nc net.Conn, quiet *idlers, h Handler) {
 		read(nc, requests)
 	}()
 	for req := range requests {
-		if !quiet.remove(nc) {
+		if idle && !quiet.remove(nc) {
 			break // somebody else has the place
 		}
 		_ = nc.SetReadDeadline(time.Time{})
@@ -160,6 +160,7 @@ func serveOne(ctx context.Context, nc net.Conn, quiet *idlers, h Handler) {
 			break
 		}
 		quiet.add(nc)
+		idle = true
 	}
 	_ = nc.Close()
 	for range requests { // until the reader has ended

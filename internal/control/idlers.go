@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// idlers are the connections of callers that ask nothing at the moment, the longest idle first. Their
+// idlers are the connections of callers that have had their answers and ask nothing, the longest idle first. Their
 // places are had for the asking: a Client that finds its connection closed makes another.
 type idlers struct {
 	mu     sync.Mutex
