@@ -30,7 +30,7 @@ const (
 
 const deltaUsage = `usage: krep delta show [-json] [-after SERIAL] [FILE]      what a delta file says
        krep delta follow [-json] [-after SERIAL] [FILE]    the same, and what is appended from now on
-       krep delta check [FILE]                             status 0 good, 1 incomplete, 2 damaged, 3 not read
+       krep delta check [-json] [FILE]                     status 0 good, 1 incomplete, 2 damaged, 3 not read
        krep delta export [-o OUT] [-deletions FILE] [-after SERIAL] [FILE]
                                                            a file for kdb5_util load -update
        krep delta append [-each] [-i INPUT] [-delprinc NAME] [-delpolicy NAME] [FILE]
@@ -131,40 +131,6 @@ func (f *deltaFlags) fail(err error) int {
 		return exitDamaged
 	}
 	return fail(f.stderr, err)
-}
-
-func deltaCheck(f *deltaFlags, args []string) int {
-	if status, ok := f.parse(args); !ok {
-		if status != daemon.ExitOK {
-			status = exitUnread // 1 and 2 say something of a file
-		}
-		return status
-	}
-	s, err := delta.Check(f.path)
-	var damage *deltafile.FormatError
-	switch {
-	case errors.As(err, &damage):
-		fail(f.stderr, err)
-		if !s.Base.IsZero() {
-			_, _ = fmt.Fprintf(f.stdout, "%s: damaged at offset %d of %d; good up to serial %d\n", f.path, damage.Offset, s.Size, s.Last.Serial)
-		}
-		return exitDamaged
-	case errors.Is(err, deltafile.ErrIncomplete):
-		_, _ = fmt.Fprintf(f.stdout, "%s: incomplete: it ends within its head\n", f.path)
-		return exitTorn
-	case err != nil:
-		fail(f.stderr, err)
-		return exitUnread
-	}
-	_, _ = fmt.Fprintf(f.stdout, "%s: realm %s, epoch %s, serial %d to %d: %s in %s\n", f.path, s.Base.Realm, s.Base.Epoch,
-		s.Base.Serial, s.Last.Serial, count(s.Changesets, "changeset"), sizeText(s.Good))
-	_, _ = fmt.Fprintf(f.stdout, "principals: %d put, %d deleted; policies: %d put, %d deleted\n",
-		s.Principals, s.DeletedPrincipals, s.Policies, s.DeletedPolicies)
-	if s.Torn() > 0 {
-		_, _ = fmt.Fprintf(f.stdout, "incomplete: %s behind offset %d are not a whole changeset yet\n", count(int(s.Torn()), "byte"), s.Good)
-		return exitTorn
-	}
-	return daemon.ExitOK
 }
 
 // count is a number with its noun.

@@ -107,6 +107,15 @@ func TestDeltaCheck(t *testing.T) {
 		if status != c.status || !strings.Contains(out+errs, c.says) {
 			t.Errorf("%s: status %d, want %d and %q\n%s%s", c.path, status, c.status, c.says, out, errs)
 		}
+		status, out, errs = runDelta("", "check", c.path, "-json")
+		var got checked
+		if err := json.Unmarshal([]byte(out), &got); err != nil || status != c.status || errs != "" {
+			t.Errorf("%s: status %d, want %d; %v\n%s%s", c.path, status, c.status, err, out, errs)
+		}
+		if want := []string{"good", "incomplete", "damaged", "unread"}[c.status]; got.Verdict != want || (got.Error != "") != (c.status > exitTorn || c.path == head) ||
+			(got.At != nil) != (c.status == exitDamaged) || c.status == 0 && (got.To != 6 || got.Sets != 6 || len(got.Hash) != 64) {
+			t.Errorf("%s: %s", c.path, out)
+		}
 	}
 	if status, _, _ := runDelta("", "check", "-frob"); status != exitUnread {
 		t.Errorf("wrong usage: %d", status)

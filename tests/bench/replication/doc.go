@@ -16,6 +16,9 @@
 // the same time, but here they share processors and a disk: so the latency is also divided by one fsync and
 // what that many bare processes take that are told of something by one octet, fsync half a KiB, and answer.
 //
+// The slaves run no KDC here (but for the full copy): one reads a change a millisecond after it was
+// applied, and on a machine of its own it takes nothing from the other slaves.
+//
 // A burst is n changes by one writer, and by eight at a time, as fast as the database takes them; the
 // time ends when the last slave has the last. Octets on the wire are those that TCP counted (ss),
 // in both directions, without headers of TCP and IP; processor time is user and system time of the
