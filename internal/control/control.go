@@ -64,7 +64,7 @@ func Listen(path string) (net.Listener, error) {
 	} else if errors.Is(err, syscall.ECONNREFUSED) {
 		_ = os.Remove(path)
 	}
-	ln, err := net.Listen("unix", path)
+	ln, err := bind(path)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
@@ -73,6 +73,15 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	return ln, nil
+}
+
+// bind makes the socket. Linux gives the file the mode that the socket has, less the umask: so it is
+// never open to others, however short, as it would be until a chmod under a umask of 0.
+func bind(path string) (net.Listener, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), 0o600) }) // elsewhere it has no effect
+	}}
+	return lc.Listen(context.Background(), "unix", path)
 }
 
 // Serve answers requests until ctx ends, then closes and removes the socket and returns nil. A caller
