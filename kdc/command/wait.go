@@ -158,7 +158,7 @@ func lateText(l quorum.Late, at deltafile.State) string {
 	where := fmt.Sprintf("at %d", l.Serial)
 	switch {
 	case l.Epoch == "":
-		where = "not seen yet"
+		where = "how far is not known"
 	case l.Epoch != at.Epoch.String():
 		where = fmt.Sprintf("at %d of epoch %s", l.Serial, l.Epoch)
 	}

@@ -163,7 +163,7 @@ func TestWaitUnconfirmed(t *testing.T) {
 	status, out, errs := runProgram(KadminLocal, "addprinc", "-pw", "secret1", "a")
 	want := "kadmin.local: change " + number(at+1) + ` is stored, but only 1 of 3 slaves have applied it after 7s, 2 are to:
 kadmin.local:   kdc4: retrying, at 5: dial: connection refused
-kadmin.local:   kdc5: connecting, not seen yet
+kadmin.local:   kdc5: connecting, how far is not known
 kadmin.local:   kdc6: streaming, at 9 of epoch 0123456789abcdef
 `
 	if status != 2 || out != "" || errs != want {

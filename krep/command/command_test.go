@@ -273,6 +273,7 @@ func TestPrintStatus(t *testing.T) {
 			{Status: sender.Status{Name: "kdc5.example.org", State: "full", Percent: 41, Since: ago(12 * time.Second)}},
 			{Status: sender.Status{Name: "kdc6.example.org", State: "broken", Epoch: "5f0c1d2e3a4b5c6d", Sent: 46000, Spooled: 46000, Applied: 45877, Behind: 2336, Since: ago(2 * time.Hour), LastError: `record 45878: unknown policy "staff"`}},
 			{Status: sender.Status{Name: "kdc7.example.org", State: "retrying", Epoch: "0000000000000001", Sent: 7, Spooled: 7, Applied: 7, Since: ago(time.Minute), LastError: "dial: no route", FullDue: "too old"}},
+			{Status: sender.Status{Name: "kdc8.example.org", State: "retrying", Epoch: "5f0c1d2e3a4b5c6d", Behind: 48213, Unknown: true, Since: ago(time.Second), LastError: "full copy: a\x1b[31m\nb"}},
 		}}
 	want := `realm EXAMPLE.ORG   epoch 5f0c1d2e3a4b5c6d   serial 48213   delta file 1.2 MiB (limit 1 GiB)
 SLAVE             STATE      SENT   SPOOLED  APPLIED  BEHIND       SINCE  LAST ERROR
@@ -281,6 +282,7 @@ kdc4.example.org  retrying   47001  47001    46990    1223 (6m)    6m     dial: 
 kdc5.example.org  full 41%   -      -        -        -            12s    -
 kdc6.example.org  broken     46000  46000    45877    2336         2h0m   record 45878: unknown policy "staff"
 kdc7.example.org  retrying   7      7        7        other epoch  1m     dial: no route; full copy due: too old
+kdc8.example.org  retrying   -      -        -        -            1s     full copy: a?[31m?b
 `
 	var out bytes.Buffer
 	if err := printStatus(&out, st); err != nil || out.String() != want {

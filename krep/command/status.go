@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"krealm/internal/control"
 	"krealm/internal/daemon"
@@ -216,7 +217,7 @@ func printStatus(w io.Writer, st status) error {
 			behind = "other epoch"
 		}
 		sent, spooled, applied := fmt.Sprint(s.Sent), fmt.Sprint(s.Spooled), fmt.Sprint(s.Applied)
-		if s.Epoch == "" || s.State == "full" {
+		if s.Epoch == "" || s.Unknown || s.State == "full" {
 			sent, spooled, applied, behind = "-", "-", "-", "-"
 		}
 		var last []string
@@ -230,9 +231,17 @@ func printStatus(w io.Writer, st status) error {
 			last = []string{"-"}
 		}
 		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, state, sent, spooled, applied, behind,
-			durationText(st.Now.Sub(s.Since)), strings.Join(last, "; "))
+			durationText(st.Now.Sub(s.Since)), strings.Map(visible, strings.Join(last, "; ")))
 	}
 	return tw.Flush()
+}
+
+// visible replaces what a terminal could take for an order: errors quote what snapshot commands say.
+func visible(r rune) rune {
+	if !unicode.IsPrint(r) {
+		return '?'
+	}
+	return r
 }
 
 func sizeText(n int64) string {

@@ -342,7 +342,7 @@ func TestNoCopyToBeHad(t *testing.T) {
 		}
 		b.run()
 		<-time.After(10 * time.Second)
-		if st := b.status(); !strings.Contains(st.LastError, "no such database") || st.State != "retrying" {
+		if st := b.status(); !strings.Contains(st.LastError, "no such database") || st.State != "retrying" || !st.Unknown {
 			t.Errorf("%+v", st)
 		}
 		b.stop()

@@ -192,7 +192,8 @@ type Status struct {
 	Behind    uint64    `json:"behind"` // changes not applied
 	Since     time.Time `json:"since"`  // of the state
 	LastError string    `json:"last_error,omitempty"`
-	FullDue   string    `json:"full_copy_due,omitempty"` // why it gets a full copy when it is there again
+	FullDue   string    `json:"full_copy_due,omitempty"`     // why it gets a full copy when it is there again
+	Unknown   bool      `json:"positions_unknown,omitempty"` // a full copy is or was to be sent, and what the slave holds now it has not said
 	Failures  int       `json:"failures,omitempty"`
 	Peer      string    `json:"peer,omitempty"`
 	Paused    bool      `json:"paused,omitempty"`
@@ -214,7 +215,7 @@ func (s *Sender) status(last deltafile.State) Status {
 	defer s.mu.Unlock()
 	st := Status{Name: s.entry.Name(), Addr: s.entry.Addr(), Principal: s.entry.Principal,
 		State: s.p.State.String(), Sent: s.p.Sent, Spooled: s.p.Spooled, Applied: s.p.Applied,
-		Since: s.since, LastError: s.p.LastError, Failures: s.p.Failures, Paused: s.paused}
+		Since: s.since, LastError: s.p.LastError, Unknown: s.p.Unloaded, Failures: s.p.Failures, Paused: s.paused}
 	switch {
 	case s.paused && s.p.State == slave.Retrying:
 		st.State = "paused"

@@ -181,6 +181,9 @@ func (t *Set) have(epoch deltafile.Epoch, serial uint64, want quorum.Want) quoru
 			continue
 		}
 		st := r.status(deltafile.State{})
+		if st.Unknown {
+			st.Epoch = ""
+		}
 		a.Missing = append(a.Missing, quorum.Late{Slave: st.Name, State: st.State, Epoch: st.Epoch,
 			Serial: st.Applied, LastError: st.LastError})
 	}
