@@ -30,7 +30,7 @@ var layers = []struct {
 	{"services", false, []string{"krep/sender", "krep/feed", "krep/verify", "krep/delta", "krep/dumpcmd", "krep/delta", "krepd/receiver", "krepd/apply",
 		"kdc/as", "kdc/tgs", "kdc/serve", "kdc/tabdump", "kdc/verify", "internal/admin"}},
 	{"stores", true, []string{"krepd/spool", "kdc/lockout", "kdc/authdata", "kdc/preauth", "kdc/fast", "kdc/pac",
-		"kdc/ticket", "kdc/transit", "kdc/realm", "kdc/exchange", "kdc/kdb", "kdc/heimdal", "kdc/mkey", "internal/control", "internal/daemon/daemontest", "internal/daemon",
+		"kdc/ticket", "kdc/transit", "kdc/realm", "kdc/exchange", "kdc/kdb", "kdc/heimdal", "kdc/mkey", "internal/daemon/daemontest", "internal/daemon", "internal/control",
 		"internal/stream/streamtest", "internal/stream", "internal/krb", "internal/realmconf"}},
 	{"values", true, []string{"krep/slave", "krep/slavelist", "internal/wire", "internal/quorum", "internal/keytab", "internal/sdnotify", "internal/spake", "internal/krbmsg",
 		"internal/krbcrypto", "internal/getdate",

@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"strings"
@@ -119,31 +118,9 @@ func (f *flags) socket() (string, error) { return daemon.Socket(f.realm, f.contr
 
 func statusCommand(args []string, stdout, stderr io.Writer) int {
 	f := newFlags("krep status", stderr, false)
-	asJSON := f.Bool("json", false, "print JSON")
 	lag := f.Duration("lag", defaultLag, "how long a slave may be behind before the exit status is 1")
-	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return daemon.ExitOK
-	} else if err != nil || f.NArg() > 0 {
-		return exitNoAnswer // nothing is known, and 2 means something else here
-	}
-	var st status
-	path, err := f.socket()
-	if err == nil {
-		err = control.Call(context.Background(), path, control.Request{Verb: "status"}, &st)
-	}
-	if err != nil {
-		fail(stderr, err)
-		return exitNoAnswer
-	}
-	if *asJSON {
-		err = daemon.PrintJSON(stdout, st)
-	} else {
-		err = printStatus(stdout, st)
-	}
-	if err != nil {
-		return fail(stderr, err)
-	}
-	return exitStatus(st, *lag)
+	return daemon.Status[status]{Program: "krep", Flags: f.FlagSet, Socket: f.socket, Print: printStatus,
+		Exit: func(st status) int { return exitStatus(st, *lag) }}.Run(args, stdout, stderr)
 }
 
 // defaultLag is more than any change takes that is on its way.

@@ -2,8 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -69,36 +67,18 @@ func (d *krepd) handle(_ context.Context, r control.Request) (any, error) {
 
 func statusCommand(args []string, stdout, stderr io.Writer) int {
 	f := newFlags("krepd status", stderr, false)
-	asJSON := f.Bool("json", false, "print JSON")
-	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return daemon.ExitOK
-	} else if err != nil || f.NArg() > 0 {
-		return exitNoAnswer // nothing is known, and 2 means something else here
-	}
-	var st status
-	path, err := f.socket()
-	if err == nil {
-		err = control.Call(context.Background(), path, control.Request{Verb: "status"}, &st)
-	}
-	if err != nil {
-		fail(stderr, err)
-		return exitNoAnswer
-	}
-	if *asJSON {
-		err = daemon.PrintJSON(stdout, st)
-	} else {
-		err = printStatus(stdout, st)
-	}
-	if err != nil {
-		return fail(stderr, err)
-	}
-	switch {
-	case st.State == "broken":
+	return daemon.Status[status]{Program: "krepd", Flags: f.FlagSet, Socket: f.socket, Print: printStatus,
+		Exit: exitStatus}.Run(args, stdout, stderr)
+}
+
+func exitStatus(st status) int {
+	switch st.State {
+	case "broken":
 		return exitBroken
-	case st.State != "following":
-		return exitUnfed
+	case "following":
+		return exitFed
 	}
-	return exitFed
+	return exitUnfed
 }
 
 // socket returns the control socket that the flags or the configuration name.
