@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -205,5 +207,43 @@ func TestWantOfDescriptors(t *testing.T) {
 	_ = ln.Close()
 	if err := <-done; !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
+	}
+}
+
+// late is a listener to which somebody comes just when the server ends.
+type late struct {
+	net.Listener
+	end func()
+}
+
+func (l *late) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	l.end()
+	return nc, err
+}
+
+// The socket is gone when Serve returns, whatever it was at when it was told to.
+func TestEndAtAccept(t *testing.T) {
+	for range 200 {
+		path := filepath.Join(t.TempDir(), "sock")
+		ln, err := control.Listen(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			done <- control.Serve(ctx, &late{ln, cancel}, func(context.Context, control.Request) (any, error) { return 1, nil })
+		}()
+		nc, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(<-done, nc.Close()); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("socket left behind: %v", err)
+		}
 	}
 }

@@ -91,7 +91,10 @@ func bind(path string) (net.Listener, error) {
 func Serve(ctx context.Context, ln net.Listener, h Handler) error {
 	g, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
-	defer stop()
+	defer func() {
+		stop() // before it began, perhaps: what was accepted meanwhile has ended the loop
+		_ = ln.Close()
+	}()
 	places := make(chan struct{}, maxClients)
 	var quiet idlers
 	g.Go(func() error {

@@ -43,7 +43,10 @@ type Server struct {
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
-	defer stop()
+	defer func() {
+		stop() // before it began, perhaps: what was accepted meanwhile has ended the loop
+		_ = ln.Close()
+	}()
 	g.Go(func() error {
 		for {
 			nc, err := ln.Accept()
