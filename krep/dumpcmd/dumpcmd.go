@@ -139,7 +139,7 @@ func (s *Source) take(ctx context.Context, from deltafile.State) (c *Copy, err e
 func (s *Source) run(ctx context.Context, f *os.File) (size int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
-	g, err := newGuard()
+	g, err := newGuard(ctx)
 	if err != nil {
 		return 0, err
 	}

@@ -1,6 +1,7 @@
 package dumpcmd
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,24 +21,38 @@ type guard struct {
 	hold *os.File // the end of the pipe that nothing is written to
 }
 
-// guardScript ignores what a command may send its own group to tidy up, kill 0 say.
-const guardScript = `trap '' HUP INT QUIT PIPE ALRM TERM USR1 USR2 TSTP TTIN TTOU; read -r x; kill -s KILL 0`
+// guardScript ignores what a command may send its own group to tidy up, kill 0 say, and tells when it
+// does.
+const guardScript = `trap '' HUP INT QUIT PIPE ALRM TERM USR1 USR2 TSTP TTIN TTOU; echo; read -r x; kill -s KILL 0`
 
-// newGuard starts a guard, which the caller ends.
-func newGuard() (*guard, error) {
+// newGuard starts a guard, which the caller ends, and returns when it stands. It ends with ctx, as the
+// whole group is about to.
+func newGuard(ctx context.Context) (*guard, error) {
 	wait, hold, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = wait.Close() }()
-	cmd := exec.Command("/bin/sh", "-c", guardScript, "krep: ends the snapshot command when krep ends")
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", guardScript, "krep: ends the snapshot command when krep ends")
 	cmd.Stdin = wait
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	ready, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
 		_ = hold.Close()
 		return nil, fmt.Errorf("guard: %w", err)
 	}
-	return &guard{cmd, hold}, nil
+	g := &guard{cmd, hold}
+	if _, err := ready.Read(make([]byte, 1)); err != nil {
+		g.end()
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, fmt.Errorf("guard: %w", err)
+	}
+	return g, nil
 }
 
 // member makes a process that is started with it one of the group.
