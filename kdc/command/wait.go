@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"krealm/deltafile"
@@ -115,7 +118,7 @@ func (w *waiter) committed(st deltafile.State) { w.last = st }
 const answerGrace = 2 * time.Second
 
 // wait returns when enough slaves have the last change, or says on standard error why it does not
-// know of that.
+// know of that. A signal ends the wait, and the program behind it.
 func (k *kadmin) wait(ctx context.Context) {
 	w := k.waiter
 	at := w.last
@@ -124,14 +127,19 @@ func (k *kadmin) wait(ctx context.Context) {
 		return
 	}
 	k.flush()
-	ctx, cancel := context.WithTimeout(ctx, w.timeout+answerGrace)
+	signaled, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	asking, cancel := context.WithTimeout(signaled, w.timeout+answerGrace)
 	defer cancel()
 	var a quorum.Answer
-	err := w.krep.Call(ctx, control.Request{Verb: quorum.Verb, Args: map[string]string{
+	err := w.krep.Call(asking, control.Request{Verb: quorum.Verb, Args: map[string]string{
 		"epoch": at.Epoch.String(), "serial": strconv.FormatUint(at.Serial, 10),
 		"want": w.want.String(), "timeout": w.timeout.String(),
 	}}, &a)
 	switch {
+	case err != nil && signaled.Err() != nil:
+		k.over = true
+		k.unconfirmed("change %d is stored; interrupted before it was known whether slaves have applied it\n", at.Serial)
 	case errors.Is(err, control.ErrNoAnswer):
 		k.unconfirmed("change %d is stored, but krep does not answer at %s: not known whether slaves have applied it\n", at.Serial, w.socket)
 	case err != nil:

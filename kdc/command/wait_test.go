@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -183,6 +184,28 @@ kadmin.local:   kdc6: streaming, at 9 of epoch 0123456789abcdef
 	calls = 0
 	if status, _, _ := runProgram(KadminLocal, "modprinc", "-maxlife", "2h", "nobody"); status != 1 || calls != 0 {
 		t.Error(status, calls)
+	}
+}
+
+// Who interrupts the wait is told that the change is there, and no further command is executed.
+func TestWaitInterrupted(t *testing.T) {
+	over := make(chan struct{})
+	fakeKrep(t, waitConf, func(map[string]string) (any, error) {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+			t.Error(err)
+		}
+		<-over
+		return quorum.Answer{Enough: true}, nil
+	})
+	defer close(over)
+	at := serial(t).Serial
+	var out, errs bytes.Buffer
+	status := KadminLocal(nil, strings.NewReader("addprinc -pw secret1 a\naddprinc -pw secret1 b\n"), &out, &errs)
+	if want := "change " + number(at+1) + " is stored; interrupted before"; status != 2 || !strings.Contains(errs.String(), want) {
+		t.Errorf("status %d: %s", status, errs.String())
+	}
+	if now := serial(t).Serial; now != at+1 {
+		t.Errorf("at %d after %d", now, at)
 	}
 }
 
