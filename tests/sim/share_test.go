@@ -1,13 +1,17 @@
 package sim
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 )
@@ -32,22 +36,52 @@ func share(t *testing.T, work func(part, parts int)) {
 			own = append(own, "-"+f.Name+"="+f.Value.String())
 		}
 	})
-	var helpers sync.WaitGroup
-	said := make([]string, parts)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel() // in case work ends the test
+	helpers := make([]*helper, 0, parts)
 	for i := 1; i < parts; i++ {
-		c := exec.CommandContext(t.Context(), "/proc/self/exe", // whose name is gone
-			append(slices.Clone(own), fmt.Sprintf("-sim.part=%d/%d", i, parts))...)
-		c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		helpers.Go(func() {
-			out, err := c.CombinedOutput()
-			if said[i] = strings.TrimSpace(string(out)); err != nil {
-				t.Errorf("part %d of %d: %v\n%s", i+1, parts, err, said[i])
-			}
-		})
+		helpers = append(helpers, startHelper(ctx, t, append(slices.Clone(own), fmt.Sprintf("-sim.part=%d/%d", i, parts))))
 	}
 	work(0, parts)
-	helpers.Wait()
-	for i, s := range said[1:] {
-		t.Logf("part %d of %d:\n%s", i+2, parts, s)
+	for i, h := range helpers {
+		h.wait(t, fmt.Sprintf("part %d of %d", i+2, parts))
 	}
+}
+
+// helper is a process that does a part. Its output goes to a file, and nobody waits for its end before
+// the test has done its own part: in this runtime a goroutine that is blocked in a system call keeps
+// the only processor, and a story that is being told would stand still until it returns.
+type helper struct {
+	cmd *exec.Cmd
+	out *os.File
+}
+
+func startHelper(ctx context.Context, t *testing.T, args []string) *helper {
+	t.Helper()
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &helper{exec.CommandContext(ctx, "/proc/self/exe", args...), out} // whose name is gone
+	t.Cleanup(func() {
+		_ = h.cmd.Wait() // again, as a rule; or for one that ctx has killed, or that was never started
+		_ = out.Close()
+	})
+	h.cmd.Stdout, h.cmd.Stderr = out, out
+	h.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := h.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func (h *helper) wait(t *testing.T, what string) {
+	t.Helper()
+	err := h.cmd.Wait()
+	said, readErr := os.ReadFile(h.out.Name())
+	if err = errors.Join(err, readErr); err != nil {
+		t.Errorf("%s: %v\n%s", what, err, said)
+		return
+	}
+	t.Logf("%s:\n%s", what, bytes.TrimSpace(said))
 }
