@@ -246,8 +246,11 @@ func (r *servedRealm) exchanges() serve.Realm {
 	}
 }
 
-// Version and Look are those of the view in use (serve.Snapshot).
+// Version, Catch and Look are those of the view in use (serve.Snapshot).
 func (r *servedRealm) Version() uint64 { return r.cur.Load().view.Version() }
+
+// Catch is View.Catch.
+func (r *servedRealm) Catch(ctx context.Context) { r.cur.Load().view.Catch(ctx) }
 
 // Look is View.Look.
 func (r *servedRealm) Look(ctx context.Context) { r.cur.Load().view.Look(ctx) }

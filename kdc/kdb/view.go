@@ -17,10 +17,10 @@ import (
 
 // View is the database in memory, for look-ups that must cost nothing: it opens no file, takes no
 // lock and makes no garbage but what decoding a line makes. Run keeps it one or two milliseconds behind
-// the database, as long as there is a processor for it; Look is for who cannot wait. A changeset of several entries shows up entry by entry; a load or snapshot shows
+// the database, as long as there is a processor for it; Catch and Look are for who cannot wait. A changeset of several entries shows up entry by entry; a load or snapshot shows
 // up whole.
 //
-// Principal, Line, Ref, Policy, SetLockout, State, Version and Look may be called by any number of
+// Principal, Line, Ref, Policy, SetLockout, State, Version, Catch and Look may be called by any number of
 // goroutines while Run is running.
 type View struct {
 	db       *DB
@@ -30,6 +30,7 @@ type View struct {
 	state    atomic.Pointer[deltafile.State]
 	version  atomic.Uint64
 
+	due   atomic.Bool   // a commit was announced that Run has left for later
 	long  atomic.Bool   // a refresh that takes its time is under way; Look does not wait for it
 	token chan struct{} // whoever has it refreshes, and may use what follows
 
@@ -140,7 +141,8 @@ const (
 )
 
 // settle is how long Run lets pass after an announcement: a change is being sent to slaves and waited for
-// just then, which wants the processors more, and of changes in a row many are read as one.
+// just then, which wants the processors more, and of changes in a row many are read as one. A request that
+// comes in that time does not wait: see Catch.
 const settle = time.Millisecond
 
 // giveUp is how long Run puts up with a database that cannot be read.
@@ -166,6 +168,7 @@ func (v *View) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-events:
+			v.due.Store(true)
 			if !settling { // or else the end is set: events must not put it off
 				settling = true
 				timer.Reset(settle)
@@ -173,6 +176,7 @@ func (v *View) Run(ctx context.Context) error {
 			continue
 		case <-timer.C:
 			settling = false
+			v.due.Store(false)
 		}
 		if now := time.Now(); now.Sub(checked) >= pollSlow {
 			if checked = now; v.replaced() {
@@ -245,6 +249,14 @@ func (v *View) Look(ctx context.Context) {
 	if v.looks > 0 {
 		v.looks--
 		_ = v.locked(ctx, lookMost) // Run comes across the same error, and tells
+	}
+}
+
+// Catch is for somebody who is about to answer: the commit that Run lets settle is read now, by Look. As
+// a rule there is none, and it costs nothing.
+func (v *View) Catch(ctx context.Context) {
+	if v.due.Load() && v.due.CompareAndSwap(true, false) {
+		v.Look(ctx)
 	}
 }
 

@@ -72,6 +72,34 @@ func TestViewLook(t *testing.T) {
 	sameView(t, v, db)
 }
 
+// Whoever catches up sees what was announced, once for each announcement; what was not announced is
+// left to Run.
+func TestViewCatch(t *testing.T) {
+	db := newMaster(t, Options{})
+	put(t, db, princ("a", 1))
+	v := newView(t, db)
+	before := v.State()
+	st := put(t, db, princ("a", 2))
+	if v.Catch(t.Context()); v.State() != before {
+		t.Error("looked without an announcement")
+	}
+	v.due.Store(true)
+	if v.Catch(t.Context()); v.State() != st {
+		t.Error("what was announced is not seen")
+	}
+	put(t, db, princ("a", 3))
+	if v.Catch(t.Context()); v.State() != st {
+		t.Error("looked twice for one announcement")
+	}
+	await := runView(t, v)
+	await("what came before Run", func() bool { return v.State() == stateOf(t, db) })
+	st = put(t, db, princ("a", 4))
+	await("the announcement", func() bool {
+		v.Catch(t.Context())
+		return v.State() == st
+	})
+}
+
 // A view that was closed takes no new connection, whoever asks.
 func TestViewLookClosed(t *testing.T) {
 	db := newMaster(t, Options{})

@@ -32,8 +32,9 @@ type Realm struct {
 // Snapshot is what the exchanges of a realm answer from, as far as the network side is concerned:
 // kdb.View.
 type Snapshot interface {
-	Version() uint64          // another one whenever the content may be
-	Look(ctx context.Context) // brings it up to date, within milliseconds and at next to no cost
+	Version() uint64           // another one whenever the content may be
+	Catch(ctx context.Context) // brings it up to date where it is known not to be
+	Look(ctx context.Context)  // brings it up to date, within milliseconds and at next to no cost
 }
 
 // dispatcher answers messages, whatever they came over.
@@ -102,7 +103,7 @@ func (d *dispatcher) process(msg []byte, key digest, from netip.Addr, via string
 	return out.Reply
 }
 
-// run answers a request. Before it is refused, the snapshot gets one chance to catch up with the database: a
+// run answers a request, from what was committed before it came. Before it is refused, the snapshot gets one chance to catch up with the database: a
 // principal that was added, or a password changed, a moment before is never the reason of a refusal.
 func (r *Realm) run(req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome {
 	answer := r.TGS
@@ -112,6 +113,7 @@ func (r *Realm) run(req *exchange.Request, q *krbmsg.KDCReq) exchange.Outcome {
 	if r.Data == nil {
 		return answer(req, q)
 	}
+	r.Data.Catch(context.Background())
 	version := r.Data.Version()
 	out := answer(req, q)
 	if out.Event.Code == 0 {

@@ -12,10 +12,12 @@ import (
 // moving is a snapshot whose database has moved on.
 type moving struct {
 	version, behind uint64
-	looks           int
+	looks, catches  int
 }
 
 func (m *moving) Version() uint64 { return m.version }
+
+func (m *moving) Catch(context.Context) { m.catches++ }
 
 func (m *moving) Look(context.Context) {
 	m.looks++
@@ -53,6 +55,9 @@ func TestRefusalsLookAgain(t *testing.T) {
 			d.answer(goodRequest(1), peer, viaUDP)
 			if data.looks != c.looks || calls != min(len(c.codes), c.looks+1) {
 				t.Errorf("%d looks, %d calls", data.looks, calls)
+			}
+			if data.catches != 1 {
+				t.Errorf("caught up %d times", data.catches)
 			}
 			if log.count() != 1 || log.event(0).Code != c.outcome {
 				t.Errorf("logged %+v", log.events)
