@@ -30,7 +30,8 @@ type View struct {
 	state    atomic.Pointer[deltafile.State]
 	version  atomic.Uint64
 
-	due   atomic.Bool   // a commit was announced that Run has left for later
+	announced, shown atomic.Uint64 // events of commits, and how many there were before what is shown was read
+
 	long  atomic.Bool   // a refresh that takes its time is under way; Look does not wait for it
 	token chan struct{} // whoever has it refreshes, and may use what follows
 
@@ -168,7 +169,7 @@ func (v *View) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-events:
-			v.due.Store(true)
+			v.announced.Add(1)
 			if !settling { // or else the end is set: events must not put it off
 				settling = true
 				timer.Reset(settle)
@@ -176,7 +177,6 @@ func (v *View) Run(ctx context.Context) error {
 			continue
 		case <-timer.C:
 			settling = false
-			v.due.Store(false)
 		}
 		if now := time.Now(); now.Sub(checked) >= pollSlow {
 			if checked = now; v.replaced() {
@@ -252,10 +252,10 @@ func (v *View) Look(ctx context.Context) {
 	}
 }
 
-// Catch is for somebody who is about to answer: the commit that Run lets settle is read now, by Look. As
-// a rule there is none, and it costs nothing.
+// Catch is for somebody who is about to answer: the commit that Run lets settle, or is reading, is
+// waited for, as by Look. As a rule there is none, and it costs nothing.
 func (v *View) Catch(ctx context.Context) {
-	if v.due.Load() && v.due.CompareAndSwap(true, false) {
+	if v.announced.Load() != v.shown.Load() {
 		v.Look(ctx)
 	}
 }
@@ -266,9 +266,11 @@ func (v *View) locked(ctx context.Context, most uint64) error {
 	if v.closed {
 		return errClosed
 	}
+	n := v.announced.Load()
 	err := v.refresh(ctx, most)
 	v.long.Store(false)
 	if err == nil {
+		v.shown.Store(n)
 		return nil
 	}
 	v.dataVersion = -1

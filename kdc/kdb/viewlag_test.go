@@ -83,7 +83,7 @@ func TestViewCatch(t *testing.T) {
 	if v.Catch(t.Context()); v.State() != before {
 		t.Error("looked without an announcement")
 	}
-	v.due.Store(true)
+	v.announced.Add(1)
 	if v.Catch(t.Context()); v.State() != st {
 		t.Error("what was announced is not seen")
 	}
