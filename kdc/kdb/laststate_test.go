@@ -4,10 +4,11 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"modernc.org/sqlite"
 
 	"krealm/dumpfmt"
 )
@@ -154,22 +155,34 @@ func lastStateSteps(t *testing.T, other *DB) map[string]func(db *DB, n int) {
 			}
 		},
 	}
-	if name, err := exec.LookPath("sqlite3"); err == nil {
-		steps["a backup put back"] = func(db *DB, n int) {
-			before := stateOf(t, db)
-			for _, word := range []string{".backup ", ".restore "} {
-				out, err := exec.Command(name, db.path, word+db.path+".copy").CombinedOutput()
-				if err != nil {
-					t.Fatalf("%v\n%s", err, out)
-				}
-				if word == ".backup " {
-					put(t, db, princ("z", uint32(n)+1000))
-				}
-			}
-			if st := stateOf(t, db); st != before {
-				t.Fatalf("%v was put back as %v", before, st)
-			}
+	steps["a backup put back"] = func(db *DB, n int) { // as sqlite3's .backup and .restore do
+		before := stateOf(t, db)
+		must(copyAll(db.path, backuper.NewBackup))
+		put(t, db, princ("z", uint32(n)+1000))
+		must(copyAll(db.path, backuper.NewRestore))
+		if st := stateOf(t, db); st != before {
+			t.Fatalf("%v was put back as %v", before, st)
 		}
 	}
 	return steps
+}
+
+// backuper is the driver's connection.
+type backuper interface {
+	NewBackup(to string) (*sqlite.Backup, error)
+	NewRestore(from string) (*sqlite.Backup, error)
+}
+
+// copyAll copies a database to or from the file PATH.copy, with SQLite's own means.
+func copyAll(path string, begin func(backuper, string) (*sqlite.Backup, error)) error {
+	c, err := openConn(path)
+	if err != nil {
+		return err
+	}
+	b, err := begin(c.raw.(backuper), path+".copy")
+	if err == nil {
+		_, err = b.Step(-1)
+		err = errors.Join(err, b.Finish())
+	}
+	return errors.Join(err, c.close())
 }
