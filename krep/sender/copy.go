@@ -14,14 +14,29 @@ import (
 // copy sends a full copy and waits until the slave has loaded it. Meanwhile heartbeats go out,
 // and the slave's come in. A pause ends it.
 func (l *link) copy(ctx context.Context) error {
-	if err := l.waiting(ctx, l.s.acquire); err != nil {
+	// What f got, it may have got in the moment in which a pause, or a stream that is lost, ended the waiting.
+	got := false
+	defer func() {
+		if got {
+			<-l.s.copies
+		}
+	}()
+	if err := l.waiting(ctx, func(ctx context.Context) error {
+		err := l.s.acquire(ctx)
+		got = err == nil
+		return err
+	}); err != nil {
 		return err
 	}
-	defer func() { <-l.s.copies }()
 
 	_, last, _ := l.s.o.Feed.View()
 	l.s.update(func(p *slave.Progress) { p.OnCopyWanted(point(last)) })
 	var c Copy
+	defer func() {
+		if c != nil {
+			_ = c.Close()
+		}
+	}()
 	err := l.waiting(ctx, func(ctx context.Context) (err error) {
 		c, err = l.s.o.Source.Copy(ctx)
 		return err
@@ -32,7 +47,6 @@ func (l *link) copy(ctx context.Context) error {
 		}
 		return err
 	}
-	defer func() { _ = c.Close() }()
 
 	base, size := c.State(), c.Size()
 	l.s.log.Info().Stringer("epoch", base.Epoch).Uint64("serial", base.Serial).Int64("bytes", size).Msg("sending full copy")
@@ -81,7 +95,8 @@ func (l *link) chunks(ctx context.Context, c Copy, size int64) error {
 	return l.send(&wire.SnapshotEnd{Size: uint64(size)})
 }
 
-// waiting calls f and sends heartbeats until it returns, or the slave is paused.
+// waiting calls f and sends heartbeats until it returns, or the slave is paused. It returns only after
+// f has; when it returns an error, f may have done its work all the same.
 func (l *link) waiting(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,6 +114,9 @@ type fakeSource struct {
 	take time.Duration
 	err  error
 	size int
+	// late: the copy is just ready when its time is over.
+	late bool
+	open atomic.Int64 // copies that are not closed
 }
 
 func (s *fakeSource) Copy(ctx context.Context) (Copy, error) {
@@ -120,12 +124,15 @@ func (s *fakeSource) Copy(ctx context.Context) (Copy, error) {
 	select {
 	case <-time.After(s.take):
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		if !s.late {
+			return nil, ctx.Err()
+		}
 	}
 	if s.err != nil {
 		return nil, s.err
 	}
-	return &fakeCopy{bytes.NewReader(bytes.Repeat([]byte{7}, max(s.size, 1))), last}, nil
+	s.open.Add(1)
+	return &fakeCopy{bytes.NewReader(bytes.Repeat([]byte{7}, max(s.size, 1))), last, s}, nil
 }
 
 func (s *fakeSource) Digest(context.Context) (at deltafile.State, digest [32]byte, ok bool) {
@@ -136,11 +143,12 @@ func (s *fakeSource) Digest(context.Context) (at deltafile.State, digest [32]byt
 type fakeCopy struct {
 	*bytes.Reader
 	state deltafile.State
+	of    *fakeSource
 }
 
 func (c *fakeCopy) State() deltafile.State { return c.state }
 func (c *fakeCopy) Size() int64            { return c.Reader.Size() }
-func (c *fakeCopy) Close() error           { return nil }
+func (c *fakeCopy) Close() error           { c.of.open.Add(-1); return nil }
 
 // bench is a Set with one slave, whose every connection goes to serve.
 type bench struct {

@@ -2,6 +2,7 @@ package sender
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -104,6 +105,55 @@ func TestPauseEndsACopy(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPauseAsACopyBegins: a pause that comes in the moment in which a place for a full copy is had, or
+// the copy itself, leaves the place to the next one, and the copy closed.
+func TestPauseAsACopyBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil, func(o *Options) { o.MaxCopies = 1 })
+		b.src.take, b.src.late = time.Minute, true
+		b.serve = func(e *end) {
+			e.hello(deltafile.State{})
+			for m := e.any(); m != nil; m = e.any() {
+				switch m := m.(type) {
+				case *wire.Heartbeat:
+					e.send(&wire.Heartbeat{})
+				case *wire.SnapshotEnd:
+					e.send(&wire.SnapshotEnd{Size: m.Size})
+				}
+			}
+		}
+		b.run()
+		pause := func(on bool) {
+			if err := b.set.Pause(b.status().Name, on); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 50 { // several goroutines are ready at once; who goes first is up to the scheduler
+			<-time.After(10 * time.Second) // the copy is being made
+			if st := b.status(); st.State == "paused" {
+				t.Fatalf("%+v", st)
+			}
+			pause(true)
+			<-time.After(time.Second)
+			pause(false)
+			for range 3 {
+				runtime.Gosched()
+			}
+			pause(true)
+			synctest.Wait()
+			if n := b.src.open.Load(); n != 0 {
+				t.Fatalf("paused, and %d copies are open", n)
+			}
+			pause(false)
+		}
+		<-time.After(2 * time.Minute)
+		if st := b.status(); st.State != "streaming" {
+			t.Errorf("resumed: %+v", st)
+		}
+		b.stop()
+	})
 }
 
 // TestBrokenAgainAndAgain: a slave that breaks after each full copy, for a reason that a copy does
