@@ -19,9 +19,10 @@ import (
 
 // The runtime of Go tosses coins: which of several ready cases a select takes, which of several
 // timers of one moment is first, where a walk through a map begins. It also takes the processor from a
-// goroutine that has had it for ten milliseconds by the clock on the wall. None of that can be set from
-// outside, so these tests are built with a runtime in which a few lines are changed: while a story
-// is told, coins come from the seed, and nobody is interrupted. The changes are laid over the files
+// goroutine that has had it for ten milliseconds by the clock on the wall, and lets one that has given it
+// up go before those that are ready each time it has looked for one 61 times. None of that can be set
+// from outside, so these tests are built with a runtime in which a few lines are changed: while a
+// story is told, coins come from the seed, and nobody is interrupted. The changes are laid over the files
 // by the go command (-overlay) and are no part of any program of this project.
 
 // patches are the changed lines by file of package runtime. Each text must be there once.
@@ -39,8 +40,12 @@ var patches = map[string][][2]string{
 		// The keys of hash functions: with them, the order within a map.
 		{"globalRand.state.Init(*seed)", "*seed = [32]byte{1}\n\tglobalRand.state.Init(*seed)"},
 	},
+	// A mutex that somebody has waited for longer than a millisecond, by the clock on the wall, is handed over.
+	"sema.go": {{"func internal_sync_nanotime() int64 {\n", "func internal_sync_nanotime() int64 {\n\tif simOn.Load() {\n\t\treturn 0\n\t}\n"}},
 	"proc.go": {
 		{"func retake(now int64) uint32 {\n", "func retake(now int64) uint32 {\n\tif simOn.Load() {\n\t\treturn 0\n\t}\n"},
+		// Who has called Gosched waits for all that are ready. The 61 count the runtime's own goroutines.
+		{"if pp.schedtick%61 == 0 && !sched.runq.empty() {", "if pp.schedtick%61 == 0 && !sched.runq.empty() && !simOn.Load() {"},
 		// Who is woken goes on next, or behind those that are ready already. The root of a bubble is
 		// woken when nobody else is ready, and also for timers that were stopped long ago, or not:
 		// that depends on addresses.
