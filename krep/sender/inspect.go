@@ -80,17 +80,6 @@ func (s *Sender) put(ctx context.Context, q *question) error {
 	}
 }
 
-// takeQuestion sends a question if there is one: a stream that always has more to send would not
-// come to it otherwise.
-func (l *link) takeQuestion() error {
-	select {
-	case q := <-l.s.ask:
-		return l.sendQuestion(q)
-	default:
-		return nil
-	}
-}
-
 // sendQuestion is for the writing goroutine.
 func (l *link) sendQuestion(q *question) error {
 	l.askedMu.Lock()

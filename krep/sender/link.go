@@ -299,10 +299,7 @@ func (l *link) stream(ctx context.Context) error {
 			if err := l.records(css); err != nil {
 				return err
 			}
-			if err := l.takeQuestion(); err != nil {
-				return err
-			}
-			continue
+			changed = goOn // as a rule there is more; what else there is to do has its turn all the same
 		}
 		select {
 		case <-ctx.Done():
@@ -331,6 +328,13 @@ func (l *link) stream(ctx context.Context) error {
 		}
 	}
 }
+
+// goOn is always ready.
+var goOn = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 // renewAfter is how long a stream is kept whose ticket is good for so long.
 func renewAfter(left time.Duration) time.Duration { return left - min(ticketMargin, max(left/2, 0)) }
