@@ -50,6 +50,8 @@
 //	    a writer was told is committed
 //	O7  who waits for slaves (-wait) is told that they have applied the change only when they have;
 //	    he waits no longer than he said, and at rest they all have
+//	O8  krep verify never calls a slave different that nobody has tampered with, and at rest
+//	    it finds all the same (with the real database)
 //
 // That these observers see something is shown by planting bugs below the real code (TestMutants).
 package sim

@@ -17,6 +17,7 @@ import (
 	"krealm/deltafile"
 	"krealm/internal/stream"
 	"krealm/internal/stream/streamtest"
+	"krealm/kdc/kdb"
 	"krealm/krep/feed"
 	"krealm/krep/sender"
 	"krealm/krep/slavelist"
@@ -71,6 +72,9 @@ type krepParts struct {
 	p    *proc
 	feed *feed.Feed
 	set  *sender.Set
+
+	db        *kdb.DB // nil: the model
+	inspector inspector
 }
 
 type krepdParts struct {
@@ -344,8 +348,10 @@ func (h *host) runKrep(p *proc) error {
 		},
 	})
 	set.Update(h.slaves())
-	h.krep.Store(&krepParts{p, f, set})
+	asked := make(inspector)
+	h.krep.Store(&krepParts{p, f, set, dbOf(db), asked})
 	g, ctx := errgroup.WithContext(p.ctx)
+	g.Go(func() error { return asked.run(ctx) })
 	g.Go(func() error { return f.Run(ctx) })
 	g.Go(func() error { set.Run(ctx); return nil })
 	if slices.ContainsFunc(h.kids, func(k *host) bool { return k.calls }) {
@@ -422,10 +428,14 @@ func (h *host) runKrepd(p *proc) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
+	var content receiver.Inspector
+	if real := dbOf(db); real != nil {
+		content = real
+	}
 	db = w.plan.bugs.replica(db)
 	applier := apply.New(db, sp, log)
 	rec := receiver.New(receiver.Options{Realm: realmName, Spool: w.plan.bugs.spool(sp), Applier: standing{applier, db}, Log: log,
-		Heartbeat: w.plan.heartbeat, FS: fsys})
+		Heartbeat: w.plan.heartbeat, FS: fsys, Inspector: content})
 	g, ctx := errgroup.WithContext(p.ctx)
 	if h.calls {
 		g.Go(func() error { return h.call(ctx, p, rec) })

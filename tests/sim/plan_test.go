@@ -40,10 +40,11 @@ type plan struct {
 	epochs, resyncs  bool
 	lists, refusals  bool
 	tampering, pause bool
-	calls            float64 // slaves that connect to krep
-	waits            float64 // changes after which the writer waits for slaves
-	clocks           bool    // machines whose clock jumps
-	fine             bool    // looking at a file takes its turn as well
+	calls            float64       // slaves that connect to krep
+	waits            float64       // changes after which the writer waits for slaves
+	clocks           bool          // machines whose clock jumps
+	inspects         time.Duration // between two runs of krep verify, at most; 0: none. With the real database only.
+	fine             bool          // looking at a file takes its turn as well
 
 	crashAt int     // the operation that
 	crash   verdict // comes out so
@@ -93,7 +94,7 @@ func newPlan(r *rand.Rand) plan {
 	if often(0.1) {
 		p.maxAge = 2 * time.Second
 	}
-	p.waits, p.clocks = rate(0.4, 0.1, 0.6), often(0.15)
+	p.waits, p.clocks, p.inspects = rate(0.4, 0.1, 0.6), often(0.15), ms(0, 10, 100, 1000)
 	for _, name := range []string{"master", "slave0", "slave1", "slave2", "grandkid0", "grandkid1"} {
 		p.slow[name] = pick(1, 1, 1, 1, 4, 50)
 	}

@@ -106,6 +106,9 @@ func (w *world) story() {
 		h.boot()
 	}
 	w.after(w.plan.every, "trouble", w.trouble)
+	if w.plan.real && w.plan.inspects > 0 {
+		w.after(w.plan.inspects, "inspection", w.inspections)
+	}
 	never := func() bool { return false }
 	w.run(w.plan.trouble, never)
 	if w.err == nil {
@@ -133,6 +136,7 @@ func (w *world) rest() {
 		w.unrest("no rest")
 		return
 	}
+	w.compareAll()
 	copies := w.stats.copies
 	w.run(w.now()+calmTime, func() bool { return false })
 	if !w.run(w.now()+calmTime, w.still) { // a stream may just be begun anew, for its ticket has ended

@@ -123,13 +123,14 @@ func (y *tally) add(w *world) {
 	y.stats.commits += w.stats.commits
 	y.stats.epochs += w.stats.epochs
 	y.stats.waits += w.stats.waits
+	y.stats.verified += w.stats.verified
 }
 
 func (y *tally) String() string {
-	return fmt.Sprintf("%d stories, %v each: %d events, %d operations of processes, %d commits, %d waited for, %d epochs, %d full copies; "+
+	return fmt.Sprintf("%d stories, %v each: %d events, %d operations of processes, %d commits, %d waited for, %d epochs, %d full copies, %d slaves verified; "+
 		"%d processes killed, %d power cuts, %d operations failed, %d connections cut", y.stories,
 		(time.Since(y.begun) / time.Duration(max(y.stories, 1))).Round(time.Microsecond), y.steps, y.operations, y.stats.commits,
-		y.stats.waits, y.stats.epochs, y.stats.copies, y.stats.kills, y.stats.powerCuts, y.stats.faults, y.stats.cuts)
+		y.stats.waits, y.stats.epochs, y.stats.copies, y.stats.verified, y.stats.kills, y.stats.powerCuts, y.stats.faults, y.stats.cuts)
 }
 
 // stories tells n stories, or fewer if the time is over.
