@@ -76,10 +76,11 @@ type accepting struct {
 }
 
 func (h *accepting) run(ctx context.Context, nc net.Conn) (*Conn, error) {
-	lift, err := bound(ctx, nc)
+	lift, leave, err := bound(ctx, nc)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	r := bufio.NewReaderSize(nc, readBuffer)
 	greeting := make([]byte, len(preface))
 	if _, err := io.ReadFull(r, greeting); err != nil {

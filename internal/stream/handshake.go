@@ -36,19 +36,21 @@ const (
 	readBuffer = 64 << 10
 )
 
-// bound limits everything done on nc from now on to HandshakeTimeout and to ctx. The function
-// it returns lifts both; it fails if ctx has ended meanwhile or nc is closed.
-func bound(ctx context.Context, nc net.Conn) (lift func() error, err error) {
+// bound limits everything done on nc from now on to HandshakeTimeout and to ctx. lift lifts both; it
+// fails if ctx has ended meanwhile or nc is closed. leave lets ctx forget nc, lifted or not: it is
+// to be called in any case, for ctx may live as long as the process.
+func bound(ctx context.Context, nc net.Conn) (lift func() error, leave func(), err error) {
 	if err := nc.SetDeadline(time.Now().Add(HandshakeTimeout)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	return func() error {
+	lift = func() error {
 		if !stop() {
 			return context.Cause(ctx)
 		}
 		return nc.SetDeadline(time.Time{})
-	}, nil
+	}
+	return lift, func() { stop() }, nil
 }
 
 // newShare makes one side's part of the X25519 exchange.

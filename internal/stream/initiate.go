@@ -39,10 +39,11 @@ func Initiate(ctx context.Context, nc net.Conn, cr *Credentials) (*Conn, error) 
 }
 
 func initiate(ctx context.Context, nc net.Conn, cr *Credentials) (*Conn, error) {
-	lift, err := bound(ctx, nc)
+	lift, leave, err := bound(ctx, nc)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	h, err := newInitiator(cr, time.Now())
 	if err != nil {
 		return nil, err
