@@ -58,6 +58,11 @@ func (c *Client) Call(ctx context.Context, req Request, result any) error {
 	if err != nil {
 		return err
 	}
+	return decode(line, result)
+}
+
+// decode takes the result out of an answer, or the daemon's error.
+func decode(line []byte, result any) error {
 	if result == nil {
 		result = new(json.RawMessage)
 	}

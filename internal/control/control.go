@@ -32,6 +32,10 @@ var ErrNoAnswer = errors.New("no answer from the daemon")
 // ErrInUse means that another daemon has the socket.
 var ErrInUse = errors.New("a daemon answers there already")
 
+// ErrEnds is what a Handler returns when it has no answer because its ctx has ended: the caller is hung
+// up on. The daemon ends, mostly, and the one started next has the answer; see Client.Insist.
+var ErrEnds = errors.New("the daemon ends")
+
 // Request is what a command asks: a verb and its arguments.
 type Request struct {
 	Verb string            `json:"verb"`
@@ -203,6 +207,9 @@ func read(nc net.Conn, requests chan<- Request) {
 // answer lets the handler work for the caller, and sends what it says.
 func answer(ctx, caller context.Context, nc net.Conn, h Handler, req Request) error {
 	result, err := h(caller, req)
+	if errors.Is(err, ErrEnds) {
+		return err
+	}
 	var b []byte
 	if err == nil {
 		b, err = json.Marshal(response{Result: result})

@@ -114,11 +114,9 @@ func (w *waitOptions) waiter(k realmconf.Krep) (*waiter, error) {
 // committed notes where the database stands after a change.
 func (w *waiter) committed(st deltafile.State) { w.last = st }
 
-// answerGrace is how long krep has for its answer once the time is over.
-const answerGrace = 2 * time.Second
-
 // wait returns when enough slaves have the last change, or says on standard error why it does not
-// know of that. A signal ends the wait, and the program behind it.
+// know of that. A krep that is not there, or goes away meanwhile, is asked again until the time is
+// over: it may be in the middle of a restart. A signal ends the wait, and the program behind it.
 func (k *kadmin) wait(ctx context.Context) {
 	w := k.waiter
 	at := w.last
@@ -129,18 +127,20 @@ func (k *kadmin) wait(ctx context.Context) {
 	k.flush()
 	signaled, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	asking, cancel := context.WithTimeout(signaled, w.timeout+answerGrace)
-	defer cancel()
 	var a quorum.Answer
-	err := w.krep.Call(asking, control.Request{Verb: quorum.Verb, Args: map[string]string{
-		"epoch": at.Epoch.String(), "serial": strconv.FormatUint(at.Serial, 10),
-		"want": w.want.String(), "timeout": w.timeout.String(),
+	err := w.krep.Insist(signaled, control.Insistence{For: w.timeout, Ask: func(left time.Duration) control.Request {
+		return control.Request{Verb: quorum.Verb, Args: map[string]string{"realm": k.realm.Name,
+			"epoch": at.Epoch.String(), "serial": strconv.FormatUint(at.Serial, 10),
+			"want": w.want.String(), "timeout": left.String(),
+		}}
+	}, Missed: func() {
+		k.errorf("%s: krep does not answer at %s, asking again until the %v are over\n", kadminName, w.socket, w.timeout)
 	}}, &a)
 	switch {
 	case err != nil && signaled.Err() != nil:
 		k.over = true
 		k.unconfirmed("change %d is stored; interrupted before it was known whether slaves have applied it\n", at.Serial)
-	case errors.Is(err, control.ErrNoAnswer):
+	case control.Passing(err):
 		k.unconfirmed("change %d is stored, but krep does not answer at %s: not known whether slaves have applied it\n", at.Serial, w.socket)
 	case err != nil:
 		k.unconfirmed("change %d is stored, but krep cannot tell whether slaves have applied it: %v\n", at.Serial, err)

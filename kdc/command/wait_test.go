@@ -128,7 +128,7 @@ func TestWaitAsks(t *testing.T) {
 		t.Errorf("%d confirmations, asked %v\n%s", n, asked, out.String())
 	}
 	for i, args := range asked {
-		if args["want"] != "quorum" || args["timeout"] != "7s" || args["serial"] != number(before.Serial+uint64(i)+1) || args["epoch"] != before.Epoch.String() {
+		if args["want"] != "quorum" || !about(args["timeout"], 7*time.Second) || args["serial"] != number(before.Serial+uint64(i)+1) || args["epoch"] != before.Epoch.String() {
 			t.Errorf("%d: %v after %v", i, args, before)
 		}
 	}
@@ -137,9 +137,15 @@ func TestWaitAsks(t *testing.T) {
 		t.Error(status, out, errs, asked)
 	}
 	if status, out, errs := runProgram(KadminLocal, "-wait", "all", "-wait-timeout", "1s", "delprinc", "b"); status != 0 || out+errs != "" ||
-		len(asked) != 1 || asked[0]["want"] != "all" || asked[0]["timeout"] != "1s" {
+		len(asked) != 1 || asked[0]["want"] != "all" || !about(asked[0]["timeout"], time.Second) {
 		t.Error(status, out, errs, asked)
 	}
+}
+
+// about tells whether a duration is at most d, and not much less.
+func about(text string, d time.Duration) bool {
+	got, err := time.ParseDuration(text)
+	return err == nil && got <= d && got > d/2
 }
 
 // What is not confirmed is said, with the slaves, and the status tells a script: 2. The change is
@@ -209,9 +215,20 @@ func TestWaitInterrupted(t *testing.T) {
 	}
 }
 
+// A krep that is not there is asked again until the time is over, which is said before.
 func TestWaitWithoutKrep(t *testing.T) {
 	fakeKrep(t, waitConf, nil)
-	if status, _, errs := runProgram(KadminLocal, "addprinc", "-pw", "secret1", "a"); status != 2 || !strings.Contains(errs, "is stored, but krep does not answer at krep.sock") {
+	start := time.Now()
+	status, _, errs := runProgram(KadminLocal, "-wait-timeout", "1500ms", "addprinc", "-pw", "secret1", "a")
+	if took := time.Since(start); took < 1500*time.Millisecond {
+		t.Errorf("asked for %v only", took)
+	}
+	for _, want := range []string{"krep does not answer at krep.sock, asking again until the 1.5s are over\n", "is stored, but krep does not answer at krep.sock: not known"} {
+		if status != 2 || strings.Count(errs, want) != 1 {
+			t.Errorf("status %d, lacks %q: %s", status, want, errs)
+		}
+	}
+	if status, _, errs := runProgram(KadminLocal, "-wait-timeout", "100ms", "delprinc", "a"); status != 2 || strings.Count(errs, "krep does not answer") != 1 {
 		t.Error(status, errs)
 	}
 	fakeKrep(t, "[krep]\n\twait = all\n", nil)
@@ -220,6 +237,28 @@ func TestWaitWithoutKrep(t *testing.T) {
 	}
 	if status, _, errs := runProgram(KadminLocal, "-wait", "none", "addprinc", "-pw", "secret1", "a"); status != 0 {
 		t.Error(status, errs)
+	}
+}
+
+// A krep that is restarted while somebody waits is asked again for the rest of the time.
+func TestWaitThroughRestart(t *testing.T) {
+	var lefts []time.Duration
+	fakeKrep(t, waitConf, func(args map[string]string) (any, error) {
+		left, err := time.ParseDuration(args["timeout"])
+		if err != nil {
+			t.Error(err)
+		}
+		if lefts = append(lefts, left); len(lefts) == 1 {
+			return nil, control.ErrEnds
+		}
+		return quorum.Answer{Enough: true, Need: 1, Applied: 1, Listed: 1}, nil
+	})
+	status, out, errs := runProgram(KadminLocal, "-q", "addprinc -pw secret1 a")
+	if status != 0 || errs != "" && strings.Contains(errs, "krep") || !strings.Contains(out, "applied by 1 of 1 slaves") {
+		t.Errorf("status %d, %s%s", status, out, errs)
+	}
+	if len(lefts) != 2 || lefts[0] > 7*time.Second || lefts[1] >= lefts[0] {
+		t.Error(lefts)
 	}
 }
 

@@ -176,6 +176,7 @@ func (k *krep) run(ctx context.Context, list []slavelist.Slave, hup <-chan os.Si
 	if err != nil {
 		return err
 	}
+	k.set.Update(list) // before anybody can ask whether all slaves have a change
 	g, ctx := errgroup.WithContext(ctx)
 	if k.s.control != "" {
 		ln, err := control.Listen(k.s.control)
@@ -185,7 +186,6 @@ func (k *krep) run(ctx context.Context, list []slavelist.Slave, hup <-chan os.Si
 		}
 		g.Go(func() error { return control.Serve(ctx, ln, k.handle) })
 	}
-	k.set.Update(list)
 	k.serveCallers(ctx, g, listeners)
 	g.Go(func() error { return k.feed.Run(ctx) })
 	g.Go(func() error { k.set.Run(ctx); return nil })

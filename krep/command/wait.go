@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"krealm/deltafile"
+	"krealm/internal/control"
 	"krealm/internal/quorum"
 )
 
@@ -16,8 +17,13 @@ const maxWaiting = 192
 
 var errManyWait = fmt.Errorf("%d commands wait for slaves already", maxWaiting)
 
-// wait answers quorum.Verb: {epoch, serial, want, timeout}.
-func (k *krep) wait(ctx context.Context, args map[string]string) (any, error) {
+// wait answers quorum.Verb: {realm, epoch, serial, want, timeout}; the realm is compared if it is there. A krep that ends
+// meanwhile does not answer: which slaves are late is not known before the time is over, and the next
+// krep can be asked for the rest of it.
+func (k *krep) wait(caller context.Context, args map[string]string) (any, error) {
+	if realm, ok := args["realm"]; ok && realm != k.s.Realm.Name {
+		return nil, fmt.Errorf("this krep serves realm %q, not %q", k.s.Realm.Name, realm)
+	}
 	epoch, err := deltafile.ParseEpoch(args["epoch"])
 	if err != nil {
 		return nil, err
@@ -38,7 +44,11 @@ func (k *krep) wait(ctx context.Context, args map[string]string) (any, error) {
 	if k.waiting.Add(1) > maxWaiting {
 		return nil, errManyWait
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(timeout, quorum.MaxTimeout))
+	ctx, cancel := context.WithTimeout(caller, min(timeout, quorum.MaxTimeout))
 	defer cancel()
-	return k.set.Wait(ctx, epoch, serial, want), nil
+	a := k.set.Wait(ctx, epoch, serial, want)
+	if !a.Enough && a.Need <= a.Listed && caller.Err() != nil {
+		return nil, control.ErrEnds
+	}
+	return a, nil
 }

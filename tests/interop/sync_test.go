@@ -63,9 +63,51 @@ func TestWaitForSlaves(t *testing.T) {
 	if status := x.krep.Stop(); status != 0 {
 		t.Error(status)
 	}
-	r = x.waiting(ctx, t, "-wait", "1", "delprinc", "w4")
+	r = x.waiting(ctx, t, "-wait", "1", "-wait-timeout", "300ms", "delprinc", "w4")
 	if r.Status != 2 || !strings.Contains(r.Stderr, "is stored, but krep does not answer at") {
 		t.Errorf("status %d\n%s", r.Status, r.Stderr)
+	}
+}
+
+// TestWaitThroughRestarts: krep is killed, or stopped, in the middle of a wait, or is not there when that
+// begins; it is there again before the time is over, and the wait ends well. One that is back and has a
+// slave too few by then says which.
+func TestWaitThroughRestarts(t *testing.T) {
+	ctx, x := startReplicating(t, "slave1", "slave2")
+	second := fmt.Sprintf("127.0.0.1:%d", x.Slaves[1].KrepdPort)
+	wait := func(words, timeout, principal string) *testrealm.Process {
+		t.Helper()
+		return must(x.Master.StartSaying(ctx, words, "kdc", "kadmin.local", "-r", testrealm.RealmName, "-wait", "all", "-wait-timeout", timeout,
+			"-q", "addprinc -clearpolicy -pw through-Restart-1 "+principal))(t)
+	}
+	ends := func(p *testrealm.Process, want int) {
+		t.Helper()
+		if status := must(p.WaitExit(ctx))(t); status != want {
+			t.Errorf("status %d, want %d\n%s", status, want, p.Log())
+		}
+	}
+	for principal, end := range map[string]func(){"killed": func() { x.krep.Kill() }, "stopped": func() { x.krep.Stop() }} {
+		x.krepds[1].Kill() // so that there is something to wait for
+		p := wait("created.", "30s", principal)
+		end()
+		x.krep = must(x.Master.StartKrep(ctx))(t)
+		x.krepds[1] = must(x.Slaves[1].StartKrepd(ctx))(t)
+		ends(p, 0)
+		if !strings.Contains(p.Log(), "applied by 2 of 2 slaves") {
+			t.Error(p.Log())
+		}
+	}
+	x.krep.Kill()
+	p := wait("asking again until the 30s are over", "30s", "absent")
+	x.krep = must(x.Master.StartKrep(ctx))(t)
+	ends(p, 0)
+	x.krepds[1].Kill()
+	x.krep.Kill()
+	p = wait("asking again until the 3s are over", "3s", "late")
+	x.krep = must(x.Master.StartKrep(ctx))(t)
+	ends(p, 2)
+	if !strings.Contains(p.Log(), "only 1 of 2 slaves have applied it after 3s") || !strings.Contains(p.Log(), second+": ") {
+		t.Error(p.Log())
 	}
 }
 
