@@ -212,3 +212,36 @@ func TestPrepare(t *testing.T) {
 		b.stop()
 	})
 }
+
+// TestBrokenAfterLongCopies: a slave that breaks after each full copy is spaced by the time that it works
+// for, not by how long the copy has taken.
+func TestBrokenAfterLongCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil, nil)
+		b.src.take = 2 * time.Minute
+		var broke, again []time.Duration
+		b.serve = func(e *end) {
+			b.safely(func() { again = append(again, time.Since(b.start)) })
+			e.hello(deltafile.State{})
+			for m := e.any(); m != nil; m = e.any() {
+				switch m := m.(type) {
+				case *wire.Heartbeat:
+					e.send(&wire.Heartbeat{})
+				case *wire.SnapshotEnd:
+					e.send(&wire.SnapshotEnd{Size: m.Size})
+					e.send(&wire.Error{Reason: wire.ReasonDiverged})
+					b.safely(func() { broke = append(broke, time.Since(b.start)) })
+				}
+			}
+		}
+		b.run()
+		<-time.After(time.Hour)
+		b.stop()
+		if len(broke) < 20 || len(again) <= len(broke)-1 {
+			t.Fatalf("broke %d times, dialled %d times", len(broke), len(again))
+		}
+		if d := again[len(broke)-1] - broke[len(broke)-2]; d < 15*time.Second {
+			t.Errorf("after %d copies that were of no use the next one began after %v", len(broke)-1, d)
+		}
+	})
+}

@@ -47,6 +47,7 @@ type Sender struct {
 	mu     sync.Mutex
 	p      slave.Progress
 	since  time.Time // of the present state
+	fed    time.Time // when Streaming began last: hellos agreed, or full copy loaded
 	paused bool
 	peer   string     // address of the present stream
 	digest [32]byte   // last that the slave reported
@@ -74,6 +75,9 @@ func (s *Sender) update(f func(p *slave.Progress)) {
 	s.p.Check()
 	if s.p.State != before {
 		s.since = time.Now()
+		if s.p.State == slave.Streaming {
+			s.fed = s.since
+		}
 	}
 	held2, holds2 := s.p.Holds(epoch)
 	now := reachedOf(&s.p)
@@ -117,8 +121,8 @@ func (s *Sender) run(ctx context.Context) {
 			failures = max(failures, quick)
 			quick++
 		}
-		if s.isBroken() {
-			if spoiled++; time.Since(start) > brokenAgain {
+		if broken, late := s.isBroken(start); broken {
+			if spoiled++; late {
 				spoiled = 0
 			}
 			failures = max(failures, spoiled)
@@ -142,10 +146,12 @@ func (s *Sender) run(ctx context.Context) {
 	}
 }
 
-func (s *Sender) isBroken() bool {
+// isBroken tells whether the session that began at start has ended so, and whether the slave had been
+// fed for a while by then. A full copy may have taken longer than that by itself.
+func (s *Sender) isBroken(start time.Time) (broken, late bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.p.State == slave.Broken
+	return s.p.State == slave.Broken, !s.fed.Before(start) && time.Since(s.fed) > brokenAgain
 }
 
 func (s *Sender) failures() int {
