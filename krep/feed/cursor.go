@@ -52,6 +52,7 @@ func (c *Cursor) Close() { c.closeTail() }
 func (c *Cursor) closeTail() {
 	if c.tail != nil {
 		_ = c.tail.Close()
+		_, _ = c.tail.Next(context.Background()) // closes the file, which Close leaves to the reader
 		c.tail = nil
 	}
 }
