@@ -250,7 +250,7 @@ func (db *DB) drain(ctx context.Context, d *deltafile.Appender, st *state) error
 			return errStale
 		}
 		if err != nil {
-			return err
+			return db.renewDelta(d, err)
 		}
 		if end.Serial >= st.Serial {
 			return db.syncDelta(d, st, end)
@@ -299,12 +299,19 @@ func (db *DB) syncDelta(d *deltafile.Appender, st *state, end deltafile.State) e
 		return nil
 	}
 	if err := d.Sync(); err != nil {
-		// It has cut off again what may not be durable, and works no more. The outbox still
-		// has it.
-		return errors.Join(err, db.openDelta(d))
+		return db.renewDelta(d, err)
 	}
 	db.synced.Store(&end)
 	return nil
+}
+
+// renewDelta opens the delta file again if an fsync has failed, of it or of its directory: d works
+// no more, and the outbox still has what may not be durable. It returns err, and its own.
+func (db *DB) renewDelta(d *deltafile.Appender, err error) error {
+	if d.Failed() == nil {
+		return err
+	}
+	return errors.Join(err, db.openDelta(d))
 }
 
 // openDelta opens the delta file, in the place of one that is broken.

@@ -357,6 +357,13 @@ func (s sickFS) OpenAppend(name string) (deltafile.File, error) {
 	return sickFile{f, s.sick}, err
 }
 
+func (s sickFS) SyncDir(dir string) error {
+	if s.sick.Load() {
+		return syscall.EIO
+	}
+	return s.FS.SyncDir(dir)
+}
+
 func (f sickFile) Sync() error {
 	if f.sick.Load() {
 		return syscall.EIO
@@ -407,6 +414,32 @@ func TestDeltaSyncFails(t *testing.T) {
 		t.Error(err)
 	}
 	verifyChanges(t, db)
+}
+
+// A delta file that is made anew while the disk is sick gets its changes when it is well again, from the
+// process that has failed before.
+func TestDeltaCreationFails(t *testing.T) {
+	var failures []error
+	sick := new(atomic.Bool)
+	db := newMaster(t, Options{DeltaFile: filepath.Join(t.TempDir(), "delta"), DeltaFS: sickFS{deltafile.OSFS, sick},
+		OnDrainError: func(err error) { failures = append(failures, err) }})
+	put(t, db, princ("a", 1))
+	if err := os.Remove(db.o.DeltaFile); err != nil {
+		t.Fatal(err)
+	}
+	sick.Store(true)
+	put(t, db, princ("a", 2))
+	if len(failures) != 1 || !errors.Is(failures[0], syscall.EIO) {
+		t.Fatal(failures)
+	}
+	sick.Store(false)
+	if err := db.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	put(t, db, princ("a", 3))
+	if rep := checkDelta(t, db); rep.Last.Serial != 3 || len(failures) != 1 {
+		t.Error(rep, failures)
+	}
 }
 
 // A power cut may leave a hole far from the end of the delta file. Who runs for long finds it and

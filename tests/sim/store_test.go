@@ -477,10 +477,18 @@ func (d *handle) Drain(ctx context.Context) error {
 			return d.syncDelta(end)
 		}
 		if !errors.Is(err, errStale) {
-			return err
+			return d.renew(err)
 		}
 	}
 	return err
+}
+
+// renew opens the delta file again if an fsync has failed.
+func (d *handle) renew(err error) error {
+	if d.app.Failed() == nil {
+		return err
+	}
+	return errors.Join(err, d.reopen())
 }
 
 func (d *handle) fetch(after deltafile.State, epoch deltafile.Epoch, gen int) ([]*deltafile.Changeset, error) {
@@ -519,7 +527,7 @@ func (d *handle) syncDelta(end deltafile.State) error {
 		return nil
 	}
 	if err := d.app.Sync(); err != nil {
-		return errors.Join(err, d.reopen())
+		return d.renew(err)
 	}
 	d.synced = end
 	return nil
