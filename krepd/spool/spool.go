@@ -30,6 +30,7 @@ type Spool struct {
 	last    deltafile.State // appended
 	durable deltafile.State // synced
 	bytes   int64           // in the file, about
+	from    uint64          // serial that the file starts at, or was tried to be cut at
 }
 
 // Open takes possession of a spool. The directory must exist and be closed to others; the file
@@ -113,7 +114,7 @@ func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.
 		if err := s.setAside(); err != nil {
 			return deltafile.State{}, "", err
 		}
-		s.set(deltafile.State{})
+		s.set(deltafile.State{}, 0)
 		return deltafile.State{}, "the database is empty", nil
 	}
 	if anew != "" {
@@ -122,7 +123,7 @@ func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.
 		}
 		return db, anew, nil
 	}
-	s.set(last)
+	s.set(last, db.Serial)
 	if damage != nil {
 		return last, "", &DamageError{Last: last, Err: damage}
 	}
@@ -143,14 +144,15 @@ func (e *DamageError) Error() string {
 
 func (e *DamageError) Unwrap() error { return e.Err }
 
-func (s *Spool) set(last deltafile.State) {
+// set notes what is in the file, all of it durable. from is the serial from which on it is of use.
+func (s *Spool) set(last deltafile.State, from uint64) {
 	var size int64
 	if info, err := s.fsys.Stat(s.path); err == nil {
 		size = info.Size
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last, s.durable, s.bytes = last, last, size
+	s.last, s.durable, s.bytes, s.from = last, last, size, from
 }
 
 // setAside renames the file to NAME.stale.
@@ -175,7 +177,7 @@ func (s *Spool) reset(ctx context.Context, base deltafile.State) error {
 	if err := s.app.Reset(ctx, base); err != nil {
 		return err
 	}
-	s.set(base)
+	s.set(base, base.Serial)
 	s.poke()
 	return nil
 }
@@ -231,25 +233,55 @@ func (s *Spool) Durable() deltafile.State {
 	return s.durable
 }
 
-// Cut drops what is applied if it is worth it: when the file has grown, or when it is quiet.
+// Cut drops what is applied if it is worth it: all there is when it is quiet, or when the file has
+// grown; and where something new has always come before the last is applied, what can go when that is
+// as much as what must stay. When it is quiet it looks whether the file is still the one that was
+// written: an error says that somebody has removed it, or put another in its place, and Settle mends it.
 func (s *Spool) Cut(ctx context.Context, applied deltafile.State, quiet bool) error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
 	s.mu.Lock()
-	all := applied.Epoch == s.last.Epoch && applied.Serial == s.last.Serial
-	bytes := s.bytes
+	last, bytes, from := s.last, s.bytes, s.from
 	s.mu.Unlock()
-	if bytes == 0 || !all || !quiet && bytes < cutAt {
+	if quiet {
+		if err := s.missing(ctx, last); err != nil {
+			return err
+		}
+	}
+	all := applied.Epoch == last.Epoch && applied.Serial == last.Serial
+	half := applied.Epoch == last.Epoch && applied.Serial < last.Serial && applied.Serial > from &&
+		applied.Serial-from >= last.Serial-applied.Serial
+	if bytes == 0 || !all && !half || (!all || !quiet) && bytes < cutAt {
 		return nil
 	}
 	if _, err := s.app.Truncate(ctx, applied.Epoch, applied.Serial); err != nil {
 		return err
 	}
+	size := int64(0)
+	if half {
+		if info, err := s.fsys.Stat(s.path); err == nil {
+			size = info.Size
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.bytes = 0
+	s.bytes, s.from = size, applied.Serial
 	return nil
 }
+
+// missing tells whether the file lacks what was appended. It may have more, of a write that failed.
+func (s *Spool) missing(ctx context.Context, want deltafile.State) error {
+	have, err := s.app.Last(ctx)
+	if err != nil {
+		return err
+	}
+	if have.Epoch != want.Epoch || have.Serial < want.Serial || have.Serial == want.Serial && have.Hash != want.Hash {
+		return fmt.Errorf("spool ends at %v, what was appended at %v: %w", have, want, errOther)
+	}
+	return nil
+}
+
+var errOther = errors.New("somebody has put another file in its place")
 
 // Quarantine keeps a copy of a changeset that cannot be applied as NAME.EPOCH.SERIAL.bad and
 // returns that name.
