@@ -52,10 +52,10 @@ func (s *Settings) Note(name, value, source string) {
 	s.Shown = append(s.Shown, Setting{name, value, source})
 }
 
-const (
-	fromFlag    = "command line"
-	fromDefault = "default"
-)
+// FromFlag is the source of a setting that a flag has made.
+const FromFlag = "command line"
+
+const fromDefault = "default"
 
 // NoteKnown remembers a value that realmconf has found under a name of its own, unless a flag has
 // taken its place.
@@ -67,7 +67,7 @@ func (s *Settings) NoteKnown(name, value, known string, flagged bool) {
 		}
 	}
 	if flagged {
-		source = fromFlag
+		source = FromFlag
 	}
 	s.Note(name, value, source)
 }
@@ -80,7 +80,7 @@ func (s *Settings) Relation(name, flagged, def string) string {
 // FirstRelation is Relation for the first of several names that the files have.
 func (s *Settings) FirstRelation(flagged, def string, names ...string) string {
 	if flagged != "" {
-		s.Note(names[0], flagged, fromFlag)
+		s.Note(names[0], flagged, FromFlag)
 		return flagged
 	}
 	for _, name := range names {
@@ -100,7 +100,7 @@ func (s *Settings) Relations(name string, flagged []string) []string {
 		source = s.Conf.Profile().Source(s.path(name)...)
 	}
 	if len(flagged) > 0 {
-		values, source = flagged, fromFlag
+		values, source = flagged, FromFlag
 	}
 	s.Note(name, strings.Join(values, ", "), source)
 	return values

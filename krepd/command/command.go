@@ -50,6 +50,8 @@ type settings struct {
 
 	connect   []slavelist.Slave // masters to dial
 	principal string            // to dial as; empty: krep/HOST of the keytab
+
+	again func() (*settings, error) // finds them anew, see reload
 }
 
 type flags struct {
@@ -97,12 +99,14 @@ func (f *flags) load() (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &settings{Settings: found, check: f.check, debug: f.debug, principal: f.principal}
+	s := &settings{Settings: found, check: f.check, debug: f.debug, principal: f.principal, again: f.load}
 	s.NoteKnown("database", s.Realm.Database, "database_name", f.database != "")
 	s.spool = s.Relation("spool", f.spool, s.Realm.DatabaseName+".spool")
 	s.keytab = s.Relation("keytab", f.keytab, s.Conf.DefaultKeytab())
 	s.delta = s.Relation("delta_file", f.delta, "")
 	s.control = s.FirstRelation(f.control, "", controlNames...)
+	s.NoteKnown("iprop_ulogsize", strconv.Itoa(s.Realm.KeepChanges), "iprop_ulogsize", false)
+	s.noteSkew()
 	if s.connect, err = parseMasters(s.Relations("connect", f.connect), s.Realm.Name); err != nil {
 		return nil, err
 	}
@@ -110,6 +114,14 @@ func (f *flags) load() (*settings, error) {
 		return nil, err
 	}
 	return s, s.loadAllow(f)
+}
+
+func (s *settings) noteSkew() {
+	source, path := "default", []string{"libdefaults", "clockskew"}
+	if s.Conf.Profile().Has(path...) {
+		source = s.Conf.Profile().Source(path...)
+	}
+	s.Note("clockskew", s.Conf.ClockSkew.String(), source)
 }
 
 // controlNames are the relations that name krepd's control socket: a host with a krep beside its

@@ -179,6 +179,12 @@ func TestRefusesToStart(t *testing.T) {
 // daemonOf starts the daemon of a host in this process, listening on addr.
 func daemonOf(t *testing.T, addr string) (stop func() error) {
 	t.Helper()
+	return hangUpDaemon(t, addr, nil, io.Discard)
+}
+
+// hangUpDaemon is daemonOf with the SIGHUPs and the log of the daemon.
+func hangUpDaemon(t *testing.T, addr string, hup <-chan os.Signal, log io.Writer) (stop func() error) {
+	t.Helper()
 	f := newFlags("krepd", io.Discard, true)
 	if err := f.Parse([]string{"-listen", addr}); err != nil {
 		t.Fatal(err)
@@ -187,14 +193,14 @@ func daemonOf(t *testing.T, addr string) (stop func() error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := newKrepd(t.Context(), s, zerolog.Nop())
+	d, err := newKrepd(t.Context(), s, zerolog.New(log))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, out := io.Pipe()
 	done := make(chan error, 1)
-	go func() { done <- d.run(ctx, out) }()
+	go func() { done <- d.run(ctx, hup, out) }()
 	line := make([]byte, 100)
 	n, err := ready.Read(line)
 	if err != nil || string(line[:n]) != "krepd: starting...\n" {

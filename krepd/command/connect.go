@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -28,8 +30,11 @@ const (
 // connector opens streams to masters that cannot open them to us, one at a time, for ever. It stays
 // with a master that it has reached; one that it does not reach is followed by the next.
 type connector struct {
-	masters []slavelist.Slave // address and principal, in the form of the slave list
-	client  *krb.Client
+	masters func() []slavelist.Slave   // address and principal, in the form of the slave list; none: nobody is dialled
+	changed chan struct{}              // receives when masters says something else
+	client  atomic.Pointer[krb.Client] // nil until prepare has made it
+	keytab  *krb.Keytab
+	kdcs    func(realm string) []string
 	handle  func(context.Context, *stream.Conn)
 	log     zerolog.Logger
 
@@ -52,46 +57,74 @@ func parseMasters(values []string, realm string) ([]slavelist.Slave, error) {
 	return out, nil
 }
 
-// newConnector makes the connector, if masters are to be dialled.
-func (d *krepd) newConnector(kt *krb.Keytab) error {
-	if len(d.s.connect) == 0 {
+// newConnector makes the connector, which can dial once it is prepared.
+func (d *krepd) newConnector() *connector {
+	c := &connector{keytab: d.keytab, handle: d.receiver.Handle, log: d.log, changed: make(chan struct{}, 1),
+		masters: func() []slavelist.Slave { return d.live.Load().connect },
+		kdcs:    func(realm string) []string { return d.live.Load().Conf.KDCs(realm) }}
+	c.serve = c.once
+	return c
+}
+
+// prepare makes what is needed to dial, if masters are to be dialled.
+func (c *connector) prepare(s *settings) error {
+	if len(s.connect) == 0 || c.client.Load() != nil {
 		return nil
 	}
 	host, err := os.Hostname()
 	if err != nil {
 		return err
 	}
-	own, err := krb.ServicePrincipal(kt, d.s.principal, "krep", host, d.s.Realm.Name)
+	own, err := krb.ServicePrincipal(c.keytab, s.principal, "krep", host, s.Realm.Name)
 	if err != nil {
 		return err
 	}
-	client := &krb.Client{Principal: own, Keytab: kt, KDCs: d.s.Conf.KDCs, Skew: d.s.Conf.ClockSkew}
-	d.connector = &connector{masters: d.s.connect, client: client, handle: d.receiver.Handle, log: d.log}
-	d.connector.serve = d.connector.once
+	c.client.Store(&krb.Client{Principal: own, Keytab: c.keytab, KDCs: c.kdcs, Skew: s.Conf.ClockSkew})
 	return nil
+}
+
+// ringUp says that the masters may be others now.
+func (c *connector) ringUp() {
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
 }
 
 // run dials until ctx ends.
 func (c *connector) run(ctx context.Context) {
-	wait, at, failed := connectFirst, 0, 0
-	told := make([]string, len(c.masters)) // what was logged last of each
+	wait, failed := connectFirst, 0
+	var master slavelist.Slave               // to dial next
+	told := make(map[slavelist.Slave]string) // what was logged last of each
 	for {
+		masters := c.masters()
+		if len(masters) == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-c.changed:
+			}
+			continue
+		}
+		at := max(slices.Index(masters, master), 0)
+		master = masters[at]
 		start := time.Now()
-		err := c.serve(ctx, c.masters[at])
+		err := c.serve(ctx, master)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
-			if err.Error() != told[at] {
-				told[at] = err.Error()
-				c.log.Warn().Err(err).Str("master", c.masters[at].Name()).Msg("master not reached, trying again")
+			if err.Error() != told[master] {
+				told[master] = err.Error()
+				c.log.Warn().Err(err).Str("master", master.Name()).Msg("master not reached, trying again")
 			}
-			at = (at + 1) % len(c.masters)
-			if failed++; failed%len(c.masters) != 0 {
+			master = masters[(at+1)%len(masters)]
+			if failed++; failed%len(masters) != 0 {
 				continue // the next one may be there
 			}
 		} else {
-			failed, told[at] = 0, ""
+			failed = 0
+			delete(told, master)
 			if time.Since(start) >= connectGood {
 				wait = connectFirst
 			}
@@ -101,6 +134,10 @@ func (c *connector) run(ctx context.Context) {
 		case <-ctx.Done():
 			t.Stop()
 			return
+		case <-c.changed:
+			t.Stop()
+			wait, failed = connectFirst, 0
+			continue
 		case <-t.C:
 		}
 		wait = min(2*wait, connectMax)
@@ -109,7 +146,8 @@ func (c *connector) run(ctx context.Context) {
 
 // once opens one stream and serves it; nil after a stream, however it ended.
 func (c *connector) once(ctx context.Context, master slavelist.Slave) error {
-	t, err := c.client.Ticket(ctx, master.Principal)
+	client := c.client.Load()
+	t, err := client.Ticket(ctx, master.Principal)
 	if err != nil {
 		return err
 	}
@@ -126,7 +164,7 @@ func (c *connector) once(ctx context.Context, master slavelist.Slave) error {
 	})
 	if err != nil {
 		if errors.Is(err, stream.ErrRefused) {
-			c.client.Forget(master.Principal)
+			client.Forget(master.Principal)
 		}
 		return err
 	}

@@ -28,7 +28,7 @@ func TestSeveralMasters(t *testing.T) {
 		var calls []string
 		under := 0
 		start := time.Now()
-		c := &connector{masters: masters, log: zerolog.Nop()}
+		c := &connector{masters: func() []slavelist.Slave { return masters }, log: zerolog.Nop()}
 		c.serve = func(ctx context.Context, m slavelist.Slave) error {
 			mu.Lock()
 			if under++; under > 1 {

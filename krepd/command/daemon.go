@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -44,6 +45,7 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 		if err == nil {
 			err = s.checkFiles(context.Background())
 		}
+		s.markReread()
 		if printErr := s.Print(stdout); err == nil {
 			err = printErr
 		}
@@ -55,14 +57,14 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 		return daemon.ExitOK
 	}
 	defer daemon.Frugal()()
-	ctx, _, stop := daemon.Signals(context.Background())
+	ctx, hup, stop := daemon.Signals(context.Background())
 	defer stop()
 	log := daemon.Logger(stderr, "krepd", s.debug).With().Str("realm", s.Realm.Name).Logger()
 	d, err := newKrepd(ctx, s, log)
 	if err != nil {
 		return fail(stderr, err, hints(err)...)
 	}
-	if err := d.run(ctx, stderr); err != nil {
+	if err := d.run(ctx, hup, stderr); err != nil {
 		log.Error().Err(err).Msg("krepd ends")
 		return fail(stderr, err, hints(err)...)
 	}
@@ -71,7 +73,8 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 
 // krepd is the daemon with its parts.
 type krepd struct {
-	s        *settings
+	s        *settings                // of the start
+	live     atomic.Pointer[settings] // as read last; what is not listed in reread is that of the start
 	log      zerolog.Logger
 	db       *kdb.DB
 	spool    *spool.Spool
@@ -80,7 +83,8 @@ type krepd struct {
 	server   *stream.Server
 	started  time.Time
 
-	connector *connector // nil: masters dial us
+	keytab    *krb.Keytab
+	connector *connector
 }
 
 // openKeytab opens the keytab and checks that it holds a principal of krepd's.
@@ -152,13 +156,13 @@ func (o ownKeys) Keys(service string, kvno uint32, e krbcrypto.Enctype) []*krbcr
 // newKrepd opens keytab, spool and database, which is made if there is none, and starts nothing.
 func newKrepd(ctx context.Context, s *settings, log zerolog.Logger) (_ *krepd, err error) {
 	d := &krepd{s: s, log: log, started: time.Now()}
+	d.live.Store(s)
 	defer func() {
 		if err != nil {
 			d.close()
 		}
 	}()
-	kt, err := s.openKeytab()
-	if err != nil {
+	if d.keytab, err = s.openKeytab(); err != nil {
 		return nil, err
 	}
 	if d.spool, err = spool.Open(s.spool, nil); err != nil {
@@ -169,13 +173,17 @@ func newKrepd(ctx context.Context, s *settings, log zerolog.Logger) (_ *krepd, e
 	}
 	d.applier = apply.New(wide{d.db}, d.spool, log)
 	d.receiver = receiver.New(receiver.Options{Realm: s.Realm.Name, Spool: d.spool, Inspector: wide{d.db},
-		Applier: standing{d.applier, d.db}, Log: log, Grace: s.Conf.ClockSkew})
+		Applier: standing{d.applier, d.db}, Log: log, Grace: s.Conf.ClockSkew, Allowed: d.allowed})
 	d.server = &stream.Server{Handle: d.receiver.Handle, Log: log, Acceptor: &stream.Acceptor{
-		Keys:  ownKeys{kt, s.isOwn},
-		Allow: func(client string) bool { return slices.Contains(s.allow, client) },
-		Skew:  s.Conf.ClockSkew,
+		Keys: ownKeys{d.keytab, s.isOwn}, Allow: d.allowed, Skew: s.Conf.ClockSkew,
 	}}
-	return d, d.newConnector(kt)
+	d.connector = d.newConnector()
+	return d, d.connector.prepare(s)
+}
+
+// allowed tells who may feed this slave now.
+func (d *krepd) allowed(principal string) bool {
+	return slices.Contains(d.live.Load().allow, principal)
 }
 
 // openDatabase opens the slave's database, or makes an empty one that waits for a full copy.
@@ -214,7 +222,7 @@ func (d *krepd) close() {
 }
 
 // run works until ctx ends.
-func (d *krepd) run(ctx context.Context, stderr io.Writer) error {
+func (d *krepd) run(ctx context.Context, hup <-chan os.Signal, stderr io.Writer) error {
 	defer d.close()
 	var listeners []net.Listener
 	closeAll := func() {
@@ -244,15 +252,17 @@ func (d *krepd) run(ctx context.Context, stderr io.Writer) error {
 	for _, ln := range listeners {
 		g.Go(func() error { return d.server.Serve(ctx, ln) })
 	}
-	if d.connector != nil {
-		g.Go(func() error { d.connector.run(ctx); return nil })
-	}
+	g.Go(func() error { d.connector.run(ctx); return nil })
 	g.Go(func() error {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-d.receiver.Fatal():
-			return err
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-hup:
+				d.reload()
+			case err := <-d.receiver.Fatal():
+				return err
+			}
 		}
 	})
 	d.log.Info().Strs("listen", d.s.listen).Strs("allow", d.s.allow).Str("spool", d.s.spool).Msg("krepd starts")

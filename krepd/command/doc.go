@@ -3,6 +3,9 @@
 //	krepd [-r REALM] [...]   receive and apply, in the foreground
 //	krepd status [-json]     where it stands
 //
+// SIGHUP has the daemon read its configuration again: who may feed it and whom it dials may change
+// then, everything else is as at the start.
+//
 // It wires listener, receiver, spool, applier and database together, and does nothing else. They
 // stop in this order: signal, listeners and streams (each says goodbye to its feeder), applier
 // (a batch or full copy that is being committed is finished or rolled back), database, spool.

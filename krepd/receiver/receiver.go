@@ -74,6 +74,10 @@ type Options struct {
 	FS        deltafile.FS  // for full copies; for tests, nil: the real one
 	Inspector Inspector     // nil: the content cannot be asked for
 
+	// Allowed tells who may feed this slave; what it says may change, see Recheck. nil: whoever has
+	// authenticated.
+	Allowed func(principal string) bool
+
 	// Grace is how long after the end of its ticket a stream is let live, which its feeder renews
 	// before: as long as a handshake with the ticket would be accepted. 0: stream.DefaultSkew
 	Grace time.Duration
@@ -134,6 +138,24 @@ type errReplaced struct{ by string }
 
 func (e errReplaced) Error() string { return "a new stream took its place, of " + e.by }
 
+// errDismissed is the end of a stream whose feeder is no longer allowed.
+var errDismissed = errors.New("no longer allowed to feed this slave")
+
+func (r *Receiver) allowed(principal string) bool {
+	return r.o.Allowed == nil || r.o.Allowed(principal)
+}
+
+// Recheck ends the stream that is being served if its feeder is not allowed any more. Other streams
+// do not notice.
+func (r *Receiver) Recheck() {
+	r.mu.Lock()
+	s := r.current
+	r.mu.Unlock()
+	if s != nil && !r.allowed(s.conn.Peer()) {
+		s.cancel(errDismissed)
+	}
+}
+
 // Handle serves one stream until it ends or ctx does. It ends the stream that was served before,
 // and waits for its end.
 func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
@@ -148,6 +170,11 @@ func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
 	s.late.Stop()
 
 	r.mu.Lock()
+	if !r.allowed(c.Peer()) { // since the handshake; later ones are Recheck's
+		r.mu.Unlock()
+		s.log.Warn().Msg("feeder is no longer allowed")
+		return
+	}
 	before := r.current
 	r.current = s
 	r.mu.Unlock()
@@ -168,6 +195,8 @@ func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
 
 	err := s.run(ctx)
 	switch {
+	case errors.Is(err, errDismissed):
+		s.log.Warn().Err(err).Msg("feeder gone")
 	case !s.greeted:
 		r.notFed(ctx, s, err)
 	case errors.Is(err, errBye), ctx.Err() != nil:
@@ -244,8 +273,11 @@ func (s *session) reason(ctx context.Context, err error) error {
 func (s *session) hangUp(ctx context.Context) {
 	var last wire.Message = &wire.Bye{Text: "krepd stops"}
 	var replaced errReplaced
-	if errors.As(context.Cause(ctx), &replaced) {
+	switch cause := context.Cause(ctx); {
+	case errors.As(cause, &replaced):
 		last = &wire.Error{Reason: wire.ReasonDisplaced, Text: replaced.by}
+	case errors.Is(cause, errDismissed):
+		last = &wire.Error{Reason: wire.ReasonInternal, Text: errDismissed.Error()}
 	}
 	s.conn.Farewell(last.Append(nil), goodbyeTimeout)
 	_ = s.conn.Close()
