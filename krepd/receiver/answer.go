@@ -15,9 +15,9 @@ func (s *session) answer(ctx context.Context) error {
 	beat := time.NewTicker(s.o.Heartbeat)
 	defer beat.Stop()
 	told := told{ack: s.told}
-	hopeless := s.wantsCopy() // the hello has told already
 	for {
 		changed := s.o.Applier.Changed()
+		hopeless := s.wantsCopy() // the hello has told; asked before the look, which may be of before the copy
 		st, err := s.o.Applier.Standing(ctx, false)
 		if err != nil {
 			return err
@@ -27,9 +27,6 @@ func (s *session) answer(ctx context.Context) error {
 		}
 		if err := s.acknowledge(&told, st.Applied); err != nil {
 			return err
-		}
-		if !st.WantSnapshot && !st.Applied.IsZero() {
-			hopeless = false
 		}
 		select {
 		case <-ctx.Done():

@@ -87,6 +87,7 @@ type Options struct {
 type Receiver struct {
 	o     Options
 	fatal chan error
+	turn  chan struct{} // full while a stream is being served
 
 	mu      sync.Mutex
 	current *session
@@ -104,7 +105,7 @@ func New(o Options) *Receiver {
 	if o.Grace == 0 {
 		o.Grace = stream.DefaultSkew
 	}
-	return &Receiver{o: o, fatal: make(chan error, 1), idle: make(map[string]idle)}
+	return &Receiver{o: o, fatal: make(chan error, 1), turn: make(chan struct{}, 1), idle: make(map[string]idle)}
 }
 
 // Fatal receives an error after which the process must end: the disk has failed to sync the
@@ -157,15 +158,14 @@ func (r *Receiver) Recheck() {
 }
 
 // Handle serves one stream until it ends or ctx does. It ends the stream that was served before,
-// and waits for its end.
+// and waits for its end, unless a further stream comes first: one at most waits.
 func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &session{r: r, o: &r.o, conn: c, cancel: cancel, done: make(chan struct{}),
+	s := &session{r: r, o: &r.o, conn: c, cancel: cancel,
 		acking: make(chan struct{}, 1), due: make(chan struct{}, 1), late: time.NewTimer(time.Hour), asked: make(chan *wire.Inspect, 1),
 		log:    r.o.Log.With().Str("feeder", c.Peer()).Str("peer", c.RemoteAddr()).Logger(),
 		feeder: Feeder{Principal: c.Peer(), Addr: c.RemoteAddr(), Since: time.Now()}}
-	defer close(s.done)
 	defer s.late.Stop()
 	s.late.Stop()
 
@@ -183,7 +183,6 @@ func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
 		s.log.Warn().Str("replaced", before.conn.Peer()).Str("replaced_peer", before.conn.RemoteAddr()).
 			Msg("a new stream takes the place of one that had not ended: if this goes on, two masters feed this slave")
 		before.cancel(errReplaced{s.feeder.Principal + " at " + s.feeder.Addr})
-		<-before.done
 	}
 	defer func() {
 		r.mu.Lock()
@@ -193,7 +192,7 @@ func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
 		r.mu.Unlock()
 	}()
 
-	err := s.run(ctx)
+	err := s.inTurn(ctx)
 	switch {
 	case errors.Is(err, errDismissed):
 		s.log.Warn().Err(err).Msg("feeder gone")
@@ -224,7 +223,6 @@ type session struct {
 	o      *Options
 	conn   *stream.Conn
 	cancel context.CancelCauseFunc
-	done   chan struct{}
 	log    zerolog.Logger
 	feeder Feeder // guarded by r.mu
 
@@ -241,6 +239,18 @@ type session struct {
 	ending  bool          // pending holds at least the beginning of an end line
 	at      deltafile.State
 	asked   chan *wire.Inspect
+}
+
+// inTurn runs when the stream before has ended.
+func (s *session) inTurn(ctx context.Context) error {
+	select {
+	case s.r.turn <- struct{}{}:
+	case <-ctx.Done():
+		s.hangUp(ctx)
+		return context.Cause(ctx)
+	}
+	defer func() { <-s.r.turn }()
+	return s.run(ctx)
 }
 
 func (s *session) run(ctx context.Context) error {

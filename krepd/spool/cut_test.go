@@ -45,8 +45,10 @@ func TestCutUnderConstantLoad(t *testing.T) {
 // comes that could not be appended, and begun anew.
 func TestCutMissesTheFile(t *testing.T) {
 	for name, harm := range map[string]func(path string, old []byte) error{
-		"removed":  func(path string, _ []byte) error { return os.Remove(path) },
-		"replaced": func(path string, old []byte) error { return errors.Join(os.Remove(path), os.WriteFile(path, old, 0o600)) },
+		"removed": func(path string, _ []byte) error { return os.Remove(path) },
+		"replaced": func(path string, old []byte) error {
+			return errors.Join(os.Remove(path), os.WriteFile(path, old, 0o600))
+		},
 	} {
 		for _, left := range []int{0, 1} { // to be applied
 			t.Run(fmt.Sprint(name, left), func(t *testing.T) {
