@@ -17,6 +17,8 @@ import (
 type paused struct {
 	path string
 
+	turn sync.Mutex // one pause or resume at a time, all of it
+
 	mu    sync.Mutex
 	names map[string]bool
 }
@@ -54,7 +56,8 @@ func (p *paused) has(name string) bool {
 	return p.names[name]
 }
 
-// set pauses a slave or ends that, on disk first.
+// set pauses a slave, on disk first, or ends that, on disk or not: the disk may be full of what is kept
+// for it.
 func (p *paused) set(name string, on bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,10 +65,13 @@ func (p *paused) set(name string, on bool) error {
 	if names[name] = on; !on {
 		delete(names, name)
 	}
-	if err := p.write(slices.Sorted(maps.Keys(names))); err != nil {
+	err := p.write(slices.Sorted(maps.Keys(names)))
+	if err == nil || !on {
+		p.names = names
+	}
+	if err != nil {
 		return fmt.Errorf("list of paused slaves: %w", err)
 	}
-	p.names = names
 	return nil
 }
 
@@ -99,13 +105,19 @@ func (p *paused) write(names []string) error {
 
 // pause stops feeding a slave, or goes on.
 func (k *krep) pause(name string, on bool) error {
+	k.paused.turn.Lock()
+	defer k.paused.turn.Unlock()
 	name, err := k.set.Name(name)
 	if err != nil {
 		return err
 	}
-	if err := k.paused.set(name, on); err != nil {
-		return err
+	kept := k.paused.set(name, on)
+	if kept != nil && on {
+		return kept
 	}
 	k.log.Info().Str("slave", name).Bool("paused", on).Msg("asked for by the administrator")
-	return k.set.Pause(name, on)
+	if err := k.set.Pause(name, on); err != nil || kept == nil {
+		return err
+	}
+	return fmt.Errorf("%s is fed again, but would be paused again after a restart of krep; resume it once more when this is mended: %w", name, kept)
 }
