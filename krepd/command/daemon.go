@@ -277,6 +277,15 @@ func (d *krepd) run(ctx context.Context, hup <-chan os.Signal, stderr io.Writer)
 // wide is the database; what reads or writes all of it may use all processors.
 type wide struct{ *kdb.DB }
 
+// State implements apply.DB. The applier asks when it begins, and after trouble: what it is told it
+// counts as durable, which a commit that a kill has left to the kernel is not.
+func (w wide) State(ctx context.Context) (deltafile.State, error) {
+	if err := w.Harden(ctx); err != nil {
+		return deltafile.State{}, err
+	}
+	return w.DB.State(ctx)
+}
+
 // LoadSnapshot implements apply.DB.
 func (w wide) LoadSnapshot(ctx context.Context, r io.Reader) (deltafile.State, error) {
 	defer daemon.Wide()()
