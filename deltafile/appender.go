@@ -27,6 +27,9 @@ type AppenderOptions struct {
 	// OnDamage is told what was wrong with a file that Append has written anew; the damaged one
 	// is kept as NAME.damaged. It is called while the file is locked, and nil ignores it.
 	OnDamage func(error)
+	// Reserve is how many bytes Truncate keeps in .NAME.reserve, to give them up on a full disk:
+	// the file that takes the place of one that fills it needs some room first. 0: none.
+	Reserve int
 }
 
 // Appender appends changesets to one delta file, which other processes may append to or
@@ -37,6 +40,7 @@ type Appender struct {
 	sync   bool
 	verify int64
 	damage func(error)   // never nil
+	room   int           // bytes of the reserve
 	turn   chan struct{} // holds one token: whoever has taken it owns what follows
 	closed bool
 	file   File    // nil: not open
@@ -54,7 +58,7 @@ func OpenAppender(path string, o AppenderOptions) (*Appender, error) {
 	}
 	a := &Appender{
 		path: filepath.Clean(path), fsys: o.FS, sync: o.Sync, verify: o.Verify,
-		damage: o.OnDamage, turn: make(chan struct{}, 1),
+		damage: o.OnDamage, room: o.Reserve, turn: make(chan struct{}, 1),
 	}
 	if a.fsys == nil {
 		a.fsys = OSFS

@@ -37,9 +37,13 @@ func (a *Appender) Truncate(ctx context.Context, e Epoch, upto uint64) (State, e
 	}
 	defer a.give()
 	s, err := a.truncate(ctx, e, upto)
+	if isFull(err) && a.spendRoom() { // where all is dropped nobody else appends now: the lock is held
+		s, err = a.truncate(ctx, e, upto)
+	}
 	if err != nil {
 		return State{}, fmt.Errorf("deltafile: truncate %q: %w", a.path, err)
 	}
+	a.keepRoom()
 	return s, nil
 }
 

@@ -104,7 +104,7 @@ func (f *Feed) worth(still bool) (e deltafile.Epoch, upto uint64, ok bool) {
 
 // truncate cuts the file; again says that it could not, for a reason that may pass.
 func (f *Feed) truncate(ctx context.Context, e deltafile.Epoch, upto uint64) (again bool, err error) {
-	base, err := deltafile.TruncateFS(ctx, f.o.Tail.FS, f.o.Path, e, upto)
+	base, err := f.drop(ctx, e, upto)
 	var epoch *deltafile.EpochError
 	switch {
 	case ctx.Err() != nil:
@@ -123,6 +123,20 @@ func (f *Feed) truncate(ctx context.Context, e deltafile.Epoch, upto uint64) (ag
 	f.troubled("")
 	f.cutAt(base)
 	return false, nil
+}
+
+// reserve is room for the head of a delta file, and for the file system to note that there is one, in
+// bytes.
+const reserve = 64 << 10
+
+// drop is the truncation itself. It works on a disk that the file has filled.
+func (f *Feed) drop(ctx context.Context, e deltafile.Epoch, upto uint64) (deltafile.State, error) {
+	a, err := deltafile.OpenAppender(f.o.Path, deltafile.AppenderOptions{FS: f.o.Tail.FS, Reserve: reserve})
+	if err != nil {
+		return deltafile.State{}, err
+	}
+	base, err := a.Truncate(ctx, e, upto)
+	return base, errors.Join(err, a.Close())
 }
 
 func (f *Feed) troubled(why string) {
