@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +19,7 @@ type DB struct {
 	path  string
 	realm string
 	o     Options
+	file  os.FileInfo // that path named when it was opened
 
 	writing chan struct{} // holds one token: whoever has it uses w
 	w       *conn         // nil until the first change, and after an error of the engine
@@ -85,11 +88,15 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	if err := checkFile(path); err != nil {
 		return nil, err
 	}
-	db := &DB{path: path, o: o, writing: make(chan struct{}, 1), limiting: make(chan struct{}, 1)}
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("kdb: %w", err)
+	}
+	db := &DB{path: path, o: o, file: fi, writing: make(chan struct{}, 1), limiting: make(chan struct{}, 1)}
 	db.writing <- struct{}{}
 	db.limiting <- struct{}{}
 	var st state
-	err := db.read(ctx, func(c *conn) (err error) {
+	err = db.read(ctx, func(c *conn) (err error) {
 		if err := checkSchema(c, path); err != nil {
 			return err
 		}
@@ -135,6 +142,13 @@ func (db *DB) Realm() string { return db.realm }
 
 // Path is the file's name as given to Open.
 func (db *DB) Path() string { return db.path }
+
+// Replaced tells that the file is gone, or another has its name, since it was opened: what is written
+// here then goes where nobody will look for it.
+func (db *DB) Replaced() bool {
+	fi, err := os.Stat(db.path)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(fi, db.file)
+}
 
 var errClosed = errors.New("kdb: database closed")
 

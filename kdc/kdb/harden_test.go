@@ -77,3 +77,30 @@ func TestHarden(t *testing.T) {
 	}
 	verifyChanges(t, db)
 }
+
+// A database whose file is gone, or another, is told from one that is there.
+func TestReplaced(t *testing.T) {
+	db := newMaster(t, Options{})
+	if db.Replaced() {
+		t.Error("there it is")
+	}
+	aside := db.Path() + ".aside"
+	if err := os.Rename(db.Path(), aside); err != nil {
+		t.Fatal(err)
+	}
+	if !db.Replaced() {
+		t.Error("gone, and nobody notices")
+	}
+	if err := os.WriteFile(db.Path(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !db.Replaced() {
+		t.Error("another, and nobody notices")
+	}
+	if err := os.Rename(aside, db.Path()); err != nil {
+		t.Fatal(err)
+	}
+	if db.Replaced() {
+		t.Error("it is back")
+	}
+}

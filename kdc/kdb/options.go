@@ -70,7 +70,7 @@ var (
 	ErrBusy = errors.New("database locked by another process")
 	// ErrFull: the disk, or the file, is full. Nothing has changed.
 	ErrFull = errors.New("no room left for the database")
-	// ErrReplaced: the file under a View is no longer the one it opened.
+	// ErrReplaced: the file under a View, or a DB, is no longer the one it opened.
 	ErrReplaced = errors.New("database file replaced")
 	// ErrHistory: a changeset or snapshot of another history than the database's: another
 	// epoch or realm, or the same serial with another hash. Only a snapshot mends it.

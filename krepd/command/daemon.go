@@ -248,6 +248,7 @@ func (d *krepd) run(ctx context.Context, hup <-chan os.Signal, stderr io.Writer)
 		g.Go(func() error { return control.Serve(ctx, ln, d.handle) })
 	}
 	g.Go(func() error { return d.applier.Run(ctx) })
+	g.Go(func() error { return d.tend(ctx, tendEvery) })
 	g.Go(func() error { return d.applier.Verify(ctx, onDisk{wide{d.db}}, apply.DefaultVerify) })
 	for _, ln := range listeners {
 		g.Go(func() error { return d.server.Serve(ctx, ln) })
