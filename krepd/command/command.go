@@ -75,7 +75,7 @@ func newFlags(name string, stderr io.Writer, full bool) *flags {
 	f.StringVar(&f.delta, "delta", "", "delta `file` to write for slaves of this slave; default: delta_file, else none")
 	f.Var(&f.listen, "listen", "`address` to listen on, may be repeated; default: listen, else port 7754 of all addresses")
 	f.Var(&f.allow, "allow", "`principal` that may feed this slave, may be repeated; default: allow")
-	f.Var(&f.connect, "connect", "`master` to dial instead of waiting for it to dial, \"host[:port] [principal]\"; of several the first that answers; default: connect, else none")
+	f.Var(&f.connect, "connect", "`master` to dial instead of waiting for it to dial, \"host[:port] [principal]\"; of several one at a time; default: connect, else none")
 	f.StringVar(&f.principal, "principal", "", "`principal` to dial as; default: krep/HOST of the keytab")
 	f.BoolVar(&f.check, "check", false, "print the effective settings and where they came from, check them, and exit")
 	f.BoolVar(&f.foreground, "n", true, "run in the foreground (always)")

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,29 +15,29 @@ import (
 	"krealm/internal/krb"
 	"krealm/internal/krbmsg"
 	"krealm/internal/stream"
+	"krealm/internal/wire"
 	"krealm/krep/slavelist"
+	"krealm/krepd/receiver"
 )
 
-const (
-	connectDial  = 10 * time.Second
-	connectFirst = 100 * time.Millisecond // after the first failure; doubled with each further one
-	connectMax   = 30 * time.Second
-	connectGood  = 5 * time.Second // a stream that lasted as long was no failure
-)
+const connectDial = 10 * time.Second
 
-// connector opens streams to masters that cannot open them to us, one at a time, for ever. It stays
-// with a master that it has reached; one that it does not reach is followed by the next.
+// connector opens streams to masters that cannot open them to us, one at a time, for ever. Which one
+// is a rota's to say.
 type connector struct {
 	masters func() []slavelist.Slave   // address and principal, in the form of the slave list; none: nobody is dialled
 	changed chan struct{}              // receives when masters says something else
 	client  atomic.Pointer[krb.Client] // nil until prepare has made it
 	keytab  *krb.Keytab
 	kdcs    func(realm string) []string
-	handle  func(context.Context, *stream.Conn)
+	handle  func(context.Context, *stream.Conn, accept) error // receiver.Take
 	log     zerolog.Logger
 
-	serve func(context.Context, slavelist.Slave) error // once, but in tests
+	serve func(context.Context, slavelist.Slave, accept) error // once, but in tests
 }
+
+// accept decides whether a master is taken that has said where it stands.
+type accept = func(feeder, own wire.Point) error
 
 // parseMasters reads addresses of masters: "host[:port] [principal]".
 func parseMasters(values []string, realm string) ([]slavelist.Slave, error) {
@@ -59,7 +57,7 @@ func parseMasters(values []string, realm string) ([]slavelist.Slave, error) {
 
 // newConnector makes the connector, which can dial once it is prepared.
 func (d *krepd) newConnector() *connector {
-	c := &connector{keytab: d.keytab, handle: d.receiver.Handle, log: d.log, changed: make(chan struct{}, 1),
+	c := &connector{keytab: d.keytab, handle: d.receiver.Take, log: d.log, changed: make(chan struct{}, 1),
 		masters: func() []slavelist.Slave { return d.live.Load().connect },
 		kdcs:    func(realm string) []string { return d.live.Load().Conf.KDCs(realm) }}
 	c.serve = c.once
@@ -93,8 +91,7 @@ func (c *connector) ringUp() {
 
 // run dials until ctx ends.
 func (c *connector) run(ctx context.Context) {
-	wait, failed := connectFirst, 0
-	var master slavelist.Slave               // to dial next
+	r := newRota(time.Now())
 	told := make(map[slavelist.Slave]string) // what was logged last of each
 	for {
 		masters := c.masters()
@@ -106,46 +103,48 @@ func (c *connector) run(ctx context.Context) {
 			}
 			continue
 		}
-		at := max(slices.Index(masters, master), 0)
-		master = masters[at]
-		start := time.Now()
-		err := c.serve(ctx, master)
+		master, start := r.dial(masters), time.Now()
+		err := c.serve(ctx, master, func(feeder, own wire.Point) error { return r.accept(feeder, own, time.Now()) })
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil {
-			if err.Error() != told[master] {
-				told[master] = err.Error()
-				c.log.Warn().Err(err).Str("master", master.Name()).Msg("master not reached, trying again")
-			}
-			master = masters[(at+1)%len(masters)]
-			if failed++; failed%len(masters) != 0 {
-				continue // the next one may be there
-			}
-		} else {
-			failed = 0
+		came := outcomeOf(err)
+		if came <= declined && err.Error() != told[master] {
+			told[master] = err.Error()
+			c.log.Warn().Err(err).Str("master", master.Name()).Msg("master not reached or not taken, trying again")
+		} else if came >= lost {
 			delete(told, master)
-			if time.Since(start) >= connectGood {
-				wait = connectFirst
-			}
 		}
-		t := time.NewTimer(wait - time.Duration(rand.Int64N(int64(wait/2))))
+		t := time.NewTimer(r.done(came, start, time.Now()))
 		select {
 		case <-ctx.Done():
 			t.Stop()
 			return
 		case <-c.changed:
 			t.Stop()
-			wait, failed = connectFirst, 0
-			continue
+			r.changed()
 		case <-t.C:
 		}
-		wait = min(2*wait, connectMax)
 	}
 }
 
-// once opens one stream and serves it; nil after a stream, however it ended.
-func (c *connector) once(ctx context.Context, master slavelist.Slave) error {
+// outcomeOf reads what serve has returned.
+func outcomeOf(err error) outcome {
+	switch {
+	case err == nil:
+		return ended
+	case errors.Is(err, receiver.ErrLost):
+		return lost
+	case errors.Is(err, receiver.ErrNotFed):
+		return unfed
+	case errors.Is(err, errBehind), errors.Is(err, errEpoch):
+		return declined
+	}
+	return unreached
+}
+
+// once opens one stream and serves it. The error is that of receiver.Take, or why there was no stream.
+func (c *connector) once(ctx context.Context, master slavelist.Slave, accept accept) error {
 	client := c.client.Load()
 	t, err := client.Ticket(ctx, master.Principal)
 	if err != nil {
@@ -169,6 +168,5 @@ func (c *connector) once(ctx context.Context, master slavelist.Slave) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	c.handle(ctx, conn)
-	return nil
+	return c.handle(ctx, conn, accept)
 }

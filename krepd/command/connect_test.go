@@ -29,7 +29,7 @@ func TestSeveralMasters(t *testing.T) {
 		under := 0
 		start := time.Now()
 		c := &connector{masters: func() []slavelist.Slave { return masters }, log: zerolog.Nop()}
-		c.serve = func(ctx context.Context, m slavelist.Slave) error {
+		c.serve = func(ctx context.Context, m slavelist.Slave, _ accept) error {
 			mu.Lock()
 			if under++; under > 1 {
 				t.Error("two streams at a time")

@@ -159,10 +159,16 @@ func (r *Receiver) Recheck() {
 
 // Handle serves one stream until it ends or ctx does. It ends the stream that was served before,
 // and waits for its end, unless a further stream comes first: one at most waits.
-func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
+func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) { _ = r.Take(ctx, c, nil) }
+
+// Take is Handle for a slave that may choose: accept is asked when the feeder has said where it stands, beside
+// where the slave is; what it returns, if not nil, is told the feeder and ends the stream. nil: whoever
+// feeds is taken. Take returns nil when the feeder has ended the stream in order, or ctx has;
+// ErrNotFed, ErrLost, or what accept has returned.
+func (r *Receiver) Take(ctx context.Context, c *stream.Conn, accept func(feeder, own wire.Point) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &session{r: r, o: &r.o, conn: c, cancel: cancel,
+	s := &session{r: r, o: &r.o, conn: c, cancel: cancel, accept: accept,
 		acking: make(chan struct{}, 1), due: make(chan struct{}, 1), late: time.NewTimer(time.Hour), asked: make(chan *wire.Inspect, 1),
 		log:    r.o.Log.With().Str("feeder", c.Peer()).Str("peer", c.RemoteAddr()).Logger(),
 		feeder: Feeder{Principal: c.Peer(), Addr: c.RemoteAddr(), Since: time.Now()}}
@@ -173,7 +179,7 @@ func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
 	if !r.allowed(c.Peer()) { // since the handshake; later ones are Recheck's
 		r.mu.Unlock()
 		s.log.Warn().Msg("feeder is no longer allowed")
-		return
+		return ErrNotFed
 	}
 	before := r.current
 	r.current = s
@@ -196,12 +202,18 @@ func (r *Receiver) Handle(ctx context.Context, c *stream.Conn) {
 	switch {
 	case errors.Is(err, errDismissed):
 		s.log.Warn().Err(err).Msg("feeder gone")
+		return ErrLost
+	case s.declined != nil:
+		return s.declined // whoever has declined knows
 	case !s.greeted:
 		r.notFed(ctx, s, err)
+		return fmt.Errorf("%w: %w", ErrNotFed, err)
 	case errors.Is(err, errBye), ctx.Err() != nil:
 		s.log.Info().Str("reason", fmt.Sprint(err)).Msg("feeder gone")
+		return nil
 	default:
 		s.log.Warn().Err(err).Msg("feeder gone")
+		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
 }
 
@@ -225,6 +237,9 @@ type session struct {
 	cancel context.CancelCauseFunc
 	log    zerolog.Logger
 	feeder Feeder // guarded by r.mu
+
+	accept   func(feeder, own wire.Point) error // see Take
+	declined error                              // what it has said
 
 	greeted bool          // guarded by r.mu, but for its writer: the feeder has said hello
 	told    wire.Ack      // what the hello has told
@@ -332,6 +347,9 @@ func (s *session) hello(ctx context.Context) error {
 	case h.Realm != s.o.Realm:
 		return s.fail(wire.ReasonRealm, 0, fmt.Sprintf("feeder is of realm %q, not %q", h.Realm, s.o.Realm))
 	}
+	if err := s.consider(ctx, h.Point); err != nil {
+		return err
+	}
 	s.welcome()
 	ready, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -355,11 +373,8 @@ func (s *session) hello(ctx context.Context) error {
 		WantSnapshot: st.WantSnapshot, Reason: st.Reason}
 	s.want = st.WantSnapshot || st.Applied.IsZero()
 	if !st.Applied.IsZero() {
-		s.at = s.o.Spool.Durable()
-		if s.want || s.at.Epoch != st.Applied.Epoch || s.at.Serial < st.Applied.Serial {
-			s.at = st.Applied
-		}
-		answer.Point = wire.Point{Epoch: uint64(s.at.Epoch), Serial: s.at.Serial, Hash: s.at.Hash}
+		s.at = s.reached(st)
+		answer.Point = point(s.at)
 		answer.Applied = st.Applied.Serial
 		s.told = wire.Ack{Epoch: uint64(s.at.Epoch), Spooled: s.at.Serial, Applied: st.Applied.Serial}
 	}
