@@ -123,23 +123,35 @@ func (d *databaseSource) Digest(ctx context.Context) (at deltafile.State, digest
 	return at, sum, err == nil && !at.IsZero()
 }
 
-// unsent returns how many changes of the database are not in the delta file, which ends at last, and
-// when the first of them was made: its disk is full, say. A change on its way is one for a moment.
-func (d *databaseSource) unsent(ctx context.Context, last deltafile.State) (n uint64, since time.Time) {
+// unsent is what the database has and the delta file lacks.
+type unsent struct {
+	n     uint64          // changes
+	since time.Time       // when the first of them was made
+	epoch deltafile.Epoch // of the database, where the file is of another one; else 0
+}
+
+// unsent returns what is not in the delta file, which ends at last: its disk is full, say. A change on its
+// way is that for a moment. The error is one of the database.
+func (d *databaseSource) unsent(ctx context.Context, last deltafile.State) (u unsent, err error) {
 	db, err := d.open(ctx)
 	if err != nil {
-		return 0, since
+		return u, err
 	}
 	at, err := db.State(ctx)
-	if err != nil || at.Epoch != last.Epoch || at.Serial <= last.Serial {
-		return 0, since
+	if err != nil || at.IsZero() || at.Epoch == last.Epoch && at.Serial <= last.Serial {
+		return u, err
 	}
-	if since = at.Time(); at.Serial > last.Serial+1 {
-		if css, err := db.Changes(ctx, last.Serial, 1); err == nil && len(css) > 0 {
-			since = css[0].Time()
+	u.n, u.since = at.Serial-last.Serial, at.Time()
+	after := last.Serial
+	if at.Epoch != last.Epoch {
+		u.n, u.epoch, after = at.Serial, at.Epoch, 0
+	}
+	if u.n > 1 {
+		if css, err := db.Changes(ctx, after, 1); err == nil && len(css) > 0 {
+			u.since = css[0].Time()
 		}
 	}
-	return at.Serial - last.Serial, since
+	return u, nil
 }
 
 // Close implements io.Closer.

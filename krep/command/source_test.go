@@ -65,10 +65,17 @@ func TestUnsent(t *testing.T) {
 		last  deltafile.State
 		n     uint64
 		since time.Time
-	}{{states[0], 3, states[1].Time()}, {states[1], 2, states[2].Time()}, {states[2], 1, states[3].Time()}, {states[3], 0, time.Time{}}, {foreign, 0, time.Time{}}} {
-		if n, since := src.unsent(t.Context(), c.last); n != c.n || !since.Equal(c.since) {
-			t.Errorf("file at %v: %d since %v, want %d since %v", c.last, n, since, c.n, c.since)
+		epoch deltafile.Epoch
+	}{{states[0], 3, states[1].Time(), 0}, {states[1], 2, states[2].Time(), 0}, {states[2], 1, states[3].Time(), 0},
+		{states[3], 0, time.Time{}, 0}, {foreign, 3, states[1].Time(), states[0].Epoch}} {
+		if u, err := src.unsent(t.Context(), c.last); err != nil || u.n != c.n || !u.since.Equal(c.since) || u.epoch != c.epoch {
+			t.Errorf("file at %v: %+v, %v, want %d since %v", c.last, u, err, c.n, c.since)
 		}
+	}
+	gone := &databaseSource{path: path + ".gone", log: zerolog.Nop()}
+	var st status
+	if st.lacks(gone.unsent(t.Context(), states[3])); !strings.Contains(st.Unread, ".gone") {
+		t.Errorf("of a database that is gone: %+v", st)
 	}
 
 	now := time.Now()
@@ -80,6 +87,9 @@ func TestUnsent(t *testing.T) {
 	}{
 		{status{Unsent: 3, UnsentSince: &long}, exitLagging, "the delta file lacks 3 changes that the database has, the first of them made 2m ago\n"},
 		{status{Unsent: 3, UnsentSince: &short}, exitStreaming, "made 1s ago\n"},
+		{status{OtherEpoch: "5f0c1d2e3a4b5c6d", Unsent: 3, UnsentSince: &long}, exitLagging, "than the database, which has been in epoch 5f0c1d2e3a4b5c6d for 2m, at serial 3\n"},
+		{status{OtherEpoch: "5f0c1d2e3a4b5c6d", UnsentSince: &short}, exitStreaming, "for 1s, at serial 0\n"},
+		{status{Unread: "no such file"}, exitLagging, "the database cannot be read, for full copies and for the comparison of the slaves' content: no such file\n"},
 		{status{Trouble: errors.New("no space left on device").Error()}, exitLagging, "the delta file cannot be cut: no space left on device\n"},
 		{status{ByHand: true}, exitBroken, byHandText + "\n"},
 	} {

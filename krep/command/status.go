@@ -53,6 +53,8 @@ type status struct {
 	Trouble    string `json:"trouble,omitempty"`                   // why the delta file cannot be cut
 
 	UnsentSince *time.Time `json:"changes_not_in_delta_file_since,omitempty"` // when the first of them was made
+	OtherEpoch  string     `json:"database_epoch,omitempty"`                  // of the database, where the delta file is of another one
+	Unread      string     `json:"database_trouble,omitempty"`                // why the database cannot be read
 
 	Source    string        `json:"snapshot_source"`           // fromDatabase or fromCommand
 	ByHand    bool          `json:"changed_by_hand,omitempty"` // the master's rows are not what its changes have made
@@ -92,14 +94,12 @@ func (k *krep) status(ctx context.Context) status {
 	bytes, _ := k.feed.Size()
 	st := status{Realm: k.s.Realm.Name, Serial: last.Serial, Base: base.Serial, DeltaBytes: bytes,
 		DeltaLimit: k.s.maxSize, Source: k.s.sourceName(), Trouble: k.feed.Trouble(), Principal: k.client.Principal, Started: k.started, Now: time.Now()}
-	if src, ours := k.source.(*databaseSource); ours {
-		st.ByHand = src.byHand.Load()
-		if n, since := src.unsent(ctx, last); n > 0 {
-			st.Unsent, st.UnsentSince = n, &since
-		}
-	}
 	if ok {
 		st.Epoch = last.Epoch.String()
+	}
+	if src, ours := k.source.(*databaseSource); ours && ok {
+		st.ByHand = src.byHand.Load()
+		st.lacks(src.unsent(ctx, last))
 	}
 	for _, s := range k.set.Status() {
 		one := slaveStatus{Status: s}
@@ -111,6 +111,19 @@ func (k *krep) status(ctx context.Context) status {
 		st.Slaves = append(st.Slaves, one)
 	}
 	return st
+}
+
+// lacks takes note of what the delta file lacks, or of why that is not known.
+func (st *status) lacks(u unsent, err error) {
+	if err != nil {
+		st.Unread = err.Error()
+	}
+	if u.n > 0 || u.epoch != 0 {
+		st.Unsent, st.UnsentSince = u.n, &u.since
+	}
+	if u.epoch != 0 {
+		st.OtherEpoch = u.epoch.String()
+	}
 }
 
 // socket returns the control socket that the flags or the configuration name.
@@ -131,7 +144,7 @@ func exitStatus(st status, lag time.Duration) int {
 	if st.ByHand {
 		return exitBroken
 	}
-	if st.UnsentSince != nil && st.Now.Sub(*st.UnsentSince) > lag || st.Trouble != "" {
+	if st.UnsentSince != nil && st.Now.Sub(*st.UnsentSince) > lag || st.Trouble != "" || st.Unread != "" {
 		code = exitLagging
 	}
 	for _, s := range st.Slaves {
@@ -168,7 +181,14 @@ func printStatus(w io.Writer, st status) error {
 	if st.ByHand {
 		_, _ = fmt.Fprintln(w, byHandText)
 	}
-	if st.UnsentSince != nil {
+	if st.Unread != "" {
+		_, _ = fmt.Fprintf(w, "the database cannot be read, for full copies and for the comparison of the slaves' content: %s\n", st.Unread)
+	}
+	switch {
+	case st.OtherEpoch != "":
+		_, _ = fmt.Fprintf(w, "the delta file is of another epoch than the database, which has been in epoch %s for %s, at serial %d\n",
+			st.OtherEpoch, durationText(st.Now.Sub(*st.UnsentSince)), st.Unsent)
+	case st.UnsentSince != nil:
 		_, _ = fmt.Fprintf(w, "the delta file lacks %d changes that the database has, the first of them made %s ago\n",
 			st.Unsent, durationText(st.Now.Sub(*st.UnsentSince)))
 	}
