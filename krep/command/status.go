@@ -51,6 +51,7 @@ type status struct {
 	DeltaLimit int64  `json:"delta_file_limit_bytes"`
 	Unsent     uint64 `json:"changes_not_in_delta_file,omitempty"` // but in the database
 	Trouble    string `json:"trouble,omitempty"`                   // why the delta file cannot be cut
+	Unreadable string `json:"delta_file_trouble,omitempty"`        // why it cannot be read
 
 	UnsentSince *time.Time `json:"changes_not_in_delta_file_since,omitempty"` // when the first of them was made
 	OtherEpoch  string     `json:"database_epoch,omitempty"`                  // of the database, where the delta file is of another one
@@ -93,7 +94,8 @@ func (k *krep) status(ctx context.Context) status {
 	base, last, ok := k.feed.View()
 	bytes, _ := k.feed.Size()
 	st := status{Realm: k.s.Realm.Name, Serial: last.Serial, Base: base.Serial, DeltaBytes: bytes,
-		DeltaLimit: k.s.maxSize, Source: k.s.sourceName(), Trouble: k.feed.Trouble(), Principal: k.client.Principal, Started: k.started, Now: time.Now()}
+		DeltaLimit: k.s.maxSize, Source: k.s.sourceName(), Trouble: k.feed.Trouble(), Unreadable: k.feed.Unread(),
+		Principal: k.client.Principal, Started: k.started, Now: time.Now()}
 	if ok {
 		st.Epoch = last.Epoch.String()
 	}
@@ -144,7 +146,7 @@ func exitStatus(st status, lag time.Duration) int {
 	if st.ByHand {
 		return exitBroken
 	}
-	if st.UnsentSince != nil && st.Now.Sub(*st.UnsentSince) > lag || st.Trouble != "" || st.Unread != "" {
+	if st.UnsentSince != nil && st.Now.Sub(*st.UnsentSince) > lag || st.Trouble+st.Unread+st.Unreadable != "" {
 		code = exitLagging
 	}
 	for _, s := range st.Slaves {
@@ -191,6 +193,9 @@ func printStatus(w io.Writer, st status) error {
 	case st.UnsentSince != nil:
 		_, _ = fmt.Fprintf(w, "the delta file lacks %d changes that the database has, the first of them made %s ago\n",
 			st.Unsent, durationText(st.Now.Sub(*st.UnsentSince)))
+	}
+	if st.Unreadable != "" {
+		_, _ = fmt.Fprintf(w, "the delta file cannot be read: %s\n", st.Unreadable)
 	}
 	if st.Trouble != "" {
 		_, _ = fmt.Fprintf(w, "the delta file cannot be cut: %s\n", st.Trouble)

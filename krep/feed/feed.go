@@ -65,6 +65,7 @@ type Feed struct {
 	oldest  time.Time // when the first changeset of the file was made; zero: none
 	changed chan struct{}
 	trouble string // why the file could not be cut; empty: it could
+	unread  string // why it could not be read, likewise
 }
 
 // mark says how many bytes of changesets the file holds up to a serial.
@@ -91,7 +92,8 @@ func New(o Options) *Feed {
 }
 
 // Run follows the file until ctx ends, then returns nil. It returns an error for a file that is
-// damaged, of another realm, or cannot be read or rewritten.
+// damaged, of another realm, or cannot be read at the start. One that later cannot be read, or
+// rewritten, is tried again: Unread and Trouble say so meanwhile.
 func (f *Feed) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return f.follow(ctx) })
@@ -119,11 +121,12 @@ func (f *Feed) follow(ctx context.Context) error {
 	f.reset(base)
 	f.o.Log.Info().Stringer("epoch", base.Epoch).Uint64("serial", base.Serial).Msg("following delta file")
 	for {
-		css, err := tail.Next(ctx)
+		css, err := f.next(ctx, tail)
 		var (
 			epoch   *deltafile.EpochError
 			gap     *deltafile.GapError
 			foreign *deltafile.ForeignError
+			damage  *deltafile.FormatError
 		)
 		switch {
 		case err == nil:
@@ -138,9 +141,52 @@ func (f *Feed) follow(ctx context.Context) error {
 		case errors.As(err, &foreign):
 			f.o.Log.Warn().Uint64("serial", foreign.File.Serial).Msg("delta file holds another history of the same epoch")
 			f.reset(tail.Base())
-		default:
+		case ctx.Err() != nil:
+			return nil
+		case errors.As(err, &damage):
 			return err
+		default:
+			f.unreadable(ctx, err)
 		}
+	}
+}
+
+// readAgain is how long a file that could not be read is left alone.
+const readAgain = time.Second
+
+// next waits for changesets; none if the file can be read again and holds nothing new.
+func (f *Feed) next(ctx context.Context, tail *deltafile.Tail) ([]*deltafile.Changeset, error) {
+	if f.Unread() == "" {
+		return tail.Next(ctx)
+	}
+	look, cancel := context.WithTimeout(ctx, readAgain)
+	defer cancel()
+	css, err := tail.Next(look)
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+	}
+	if err == nil {
+		f.mu.Lock()
+		f.unread = ""
+		f.mu.Unlock()
+		f.o.Log.Info().Msg("delta file is read again")
+	}
+	return css, err
+}
+
+// unreadable tells that the file cannot be read now, and waits before the next try.
+func (f *Feed) unreadable(ctx context.Context, err error) {
+	f.mu.Lock()
+	if f.unread == "" {
+		f.o.Log.Error().Err(err).Msg("delta file cannot be read, trying again")
+	}
+	f.unread = err.Error()
+	f.mu.Unlock()
+	t := time.NewTimer(readAgain)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
 	}
 }
 
@@ -258,6 +304,14 @@ func (f *Feed) Trouble() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.trouble
+}
+
+// Unread returns why the file could not be read when that was last tried, which is tried again; empty
+// if it could.
+func (f *Feed) Unread() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.unread
 }
 
 // Size returns how many bytes of changesets the file holds, and when the first was made.
