@@ -251,6 +251,10 @@ func TestReencryptBesideWriters(t *testing.T) {
 	if _, err := h.Reencrypt(h.ctx, Reencryption{Kvno: 3}); !errors.Is(err, ErrActiveChanged) {
 		t.Errorf("with another version than the active one: %v", err)
 	}
+	if _, err := h.Reencrypt(h.ctx, Reencryption{}); err != nil { // however few were sealed by version 3
+		t.Fatal(err)
+	}
+	h.want("use the new one", h.UseMasterKey(h.ctx, 3, time.Time{}), nil)
 	ctx, cancel := context.WithCancel(h.ctx)
 	got, err = h.Reencrypt(ctx, Reencryption{batch: 50, Each: func(string, Outcome) { cancel() }})
 	if !errors.Is(err, context.Canceled) || got.Updated == 0 {
