@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"krealm/internal/stream"
@@ -55,24 +56,32 @@ func (t *Set) Take(ctx context.Context, c *stream.Conn) error {
 		}
 	}
 	r.ringUp()
-	wait := time.NewTimer(callerWait)
-	defer wait.Stop()
-	select {
-	case <-in.done:
+	if in.over(ctx, callerWait) {
 		return nil
-	case <-ctx.Done():
-		return nil
-	case <-wait.C:
 	}
 	if r.withdraw(in) {
-		r.sendAway(c)
+		if ctx.Err() == nil {
+			r.sendAway(c)
+		}
 		return nil
 	}
-	select {
-	case <-in.done:
-	case <-ctx.Done():
+	if ctx.Err() != nil || !in.over(ctx, math.MaxInt64) {
+		in.over(context.Background(), 2*goodbyeTimeout) // whoever feeds it says goodbye
 	}
 	return nil
+}
+
+// over waits until the stream has ended, for some time or until ctx ends; false: it has not.
+func (c *caller) over(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c.done:
+		return true
+	case <-ctx.Done():
+	case <-t.C:
+	}
+	return false
 }
 
 // ringUp tells that there may be a caller.

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -85,4 +86,48 @@ func TestPausedSlaveConnects(t *testing.T) {
 		b.stop()
 		b.wg.Wait()
 	})
+}
+
+// TestGoodbyeToACaller: a slave that has connected by itself hears that krep stops, as the others do: the stream
+// is not closed before, whoever hears first that it stops. Nor is it kept for ever.
+func TestGoodbyeToACaller(t *testing.T) {
+	for _, stops := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, nil, nil)
+			entry := b.set.list[0].entry
+			entry.Connects = true
+			b.set.Update([]slavelist.Slave{entry})
+			b.run()
+			ctx, cancel := context.WithCancel(t.Context())
+			near, far := b.realm.Pair(t, slaveID, masterID)
+			b.wg.Go(func() {
+				if err := b.set.Take(ctx, far); err != nil {
+					t.Error(err)
+				}
+				_ = far.Close()
+			})
+			var last wire.Message
+			over := make(chan struct{})
+			b.wg.Go(func() {
+				defer close(over)
+				e := &end{b: b, conn: near}
+				e.hello(baseOf(b))
+				for m := e.any(); m != nil; m = e.any() {
+					last = m
+				}
+			})
+			synctest.Wait()
+			before := time.Now()
+			cancel()
+			synctest.Wait()
+			if stops {
+				b.stop()
+			}
+			<-over
+			b.stop()
+			if m, ok := last.(*wire.Bye); ok != stops || ok && m.Text != "krep stops" || time.Since(before) > 2*goodbyeTimeout {
+				t.Errorf("krep stops: %v; after %v, and the last word was %+v", stops, time.Since(before), last)
+			}
+		})
+	}
 }
