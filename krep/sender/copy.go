@@ -12,7 +12,7 @@ import (
 )
 
 // copy sends a full copy and waits until the slave has loaded it. Meanwhile heartbeats go out,
-// and the slave's come in. A pause ends it.
+// and the slave's come in. A pause ends it, and a slave that calls again.
 func (l *link) copy(ctx context.Context) error {
 	// What f got, it may have got in the moment in which a pause, or a stream that is lost, ended the waiting.
 	got := false
@@ -82,6 +82,9 @@ func (l *link) chunks(ctx context.Context, c Copy, size int64) error {
 		if l.s.isPaused() {
 			return l.pausedNow()
 		}
+		if l.s.called() {
+			return errCalled
+		}
 		n, err := c.ReadAt(buf[:min(int64(len(buf)), size-off)], off)
 		if n == 0 {
 			return fmt.Errorf("full copy ends at %d of %d octets: %w", off, size, errors.Join(err, io.ErrUnexpectedEOF))
@@ -95,7 +98,7 @@ func (l *link) chunks(ctx context.Context, c Copy, size int64) error {
 	return l.send(&wire.SnapshotEnd{Size: uint64(size)})
 }
 
-// waiting calls f and sends heartbeats until it returns, or the slave is paused. It returns only after
+// waiting calls f and sends heartbeats until it returns, or the slave is paused or calls again. It returns only after
 // f has; when it returns an error, f may have done its work all the same.
 func (l *link) waiting(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -127,6 +130,12 @@ func (l *link) waiting(ctx context.Context, f func(context.Context) error) error
 				return l.pausedNow()
 			}
 			nudged = true
+		case <-l.s.ring:
+			if l.s.called() {
+				cancel()
+				<-done
+				return errCalled
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"krealm/deltafile"
 	"krealm/internal/wire"
 	"krealm/krep/slavelist"
 )
@@ -128,6 +129,49 @@ func TestGoodbyeToACaller(t *testing.T) {
 			if m, ok := last.(*wire.Bye); ok != stops || ok && m.Text != "krep stops" || time.Since(before) > 2*goodbyeTimeout {
 				t.Errorf("krep stops: %v; after %v, and the last word was %+v", stops, time.Since(before), last)
 			}
+		})
+	}
+}
+
+// TestCallsAgainInACopy: a slave that calls again while its full copy is made, or loaded, is served over the new
+// stream at once: it knows better that the old one is dead.
+func TestCallsAgainInACopy(t *testing.T) {
+	for at, when := range map[string]time.Duration{"made": 3 * time.Second, "loaded": 13 * time.Second} {
+		t.Run(at, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, nil, nil)
+				b.src.take = 10 * time.Second
+				entry := b.set.list[0].entry
+				entry.Connects = true
+				b.set.Update([]slavelist.Slave{entry})
+				b.run()
+				call := func() (greeted time.Duration) {
+					start := time.Now()
+					near, far := b.realm.Pair(t, slaveID, masterID)
+					b.wg.Go(func() {
+						if err := b.set.Take(t.Context(), far); err != nil {
+							t.Error(err)
+						}
+						_ = far.Close()
+					})
+					e := &end{b: b, conn: near}
+					e.hello(deltafile.State{})
+					greeted = time.Since(start)
+					b.wg.Go(func() { // it reads, and says nothing any more
+						for e.any() != nil {
+						}
+						_ = near.Close()
+					})
+					return greeted
+				}
+				call()
+				<-time.After(when)
+				if took := call(); took > time.Second {
+					t.Errorf("it waited %v", took)
+				}
+				b.stop()
+				b.wg.Wait()
+			})
 		})
 	}
 }

@@ -318,7 +318,7 @@ func (l *link) stream(ctx context.Context) error {
 			return l.end(&wire.Bye{Text: "ticket ends"}, fmt.Errorf("%w: ticket ends", errEnd))
 		case <-l.s.ring:
 			if l.s.called() {
-				return fmt.Errorf("%w: the slave has called again", errEnd)
+				return errCalled
 			}
 		case <-l.s.again:
 			if l.s.isPaused() {

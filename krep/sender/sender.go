@@ -24,6 +24,9 @@ import (
 // ends, the slave is to be rebuilt. The next one is begun without waiting.
 var errEnd = errors.New("stream ended in order")
 
+// errCalled is the end of one that the slave has replaced by another.
+var errCalled = fmt.Errorf("%w: the slave has called again", errEnd)
+
 // errDisplaced is the end of a stream whose place another has taken.
 var errDisplaced = errors.New("another krep feeds this slave")
 
