@@ -11,6 +11,9 @@ import (
 	"krealm/krep/slave"
 )
 
+// errNotLoaded: the slave is alive, and that is all.
+var errNotLoaded = fmt.Errorf("full copy not loaded within %v", loadTime)
+
 // copy sends a full copy and waits until the slave has loaded it. Meanwhile heartbeats go out,
 // and the slave's come in. A pause ends it, and a slave that calls again.
 func (l *link) copy(ctx context.Context) error {
@@ -56,13 +59,19 @@ func (l *link) copy(ctx context.Context) error {
 		return err
 	}
 	if err := l.waiting(ctx, func(ctx context.Context) error {
+		late := time.NewTimer(loadTime)
+		defer late.Stop()
 		select {
 		case <-l.copyDone:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-late.C:
+			return errNotLoaded
 		}
-	}); err != nil {
+	}); errors.Is(err, errNotLoaded) {
+		return l.end(&wire.Error{Reason: wire.ReasonInternal, Text: err.Error()}, err)
+	} else if err != nil {
 		return err
 	}
 	l.at, l.copied, l.oldEpoch = point(base), true, uint64(last.Epoch)

@@ -21,6 +21,7 @@ const (
 	DefaultMaxCopies = 4       // full copies at a time
 	dialTimeout      = 10 * time.Second
 	helloTimeout     = 10 * time.Second
+	loadTime         = time.Hour       // for a slave to load a full copy: it has one of few places, and holds the delta file
 	strangerTime     = time.Minute     // for a slave to say where it is before it may be let go
 	aheadWait        = 2 * time.Second // for the delta file to reach a slave that is ahead
 	silentHeartbeats = 4               // after as many without a word the slave counts as gone

@@ -245,3 +245,29 @@ func TestBrokenAfterLongCopies(t *testing.T) {
 		}
 	})
 }
+
+// TestNeverLoaded: a slave that is alive and never done with its full copy does not keep the place of others,
+// nor the delta file, for ever; and the administrator hears of it.
+func TestNeverLoaded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil, nil)
+		b.serve = func(e *end) {
+			e.hello(deltafile.State{})
+			for m := e.any(); m != nil; m = e.any() {
+				if m.Kind() == wire.KindHeartbeat {
+					e.send(&wire.Heartbeat{})
+				}
+			}
+		}
+		b.run()
+		<-time.After(loadTime - time.Second)
+		if st := b.status(); st.State != "full" || st.Percent != 100 || len(b.dialled()) != 1 {
+			t.Errorf("while there is time: %+v", st)
+		}
+		<-time.After(2 * time.Second)
+		if st := b.status(); !strings.Contains(b.log.String(), "full copy not loaded within 1h0m0s") || len(b.dialled()) != 2 {
+			t.Errorf("later: %+v\n%s", st, b.log)
+		}
+		b.stop()
+	})
+}
