@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"krealm/deltafile"
 	"krealm/internal/wire"
 	"krealm/krep/slave"
 )
@@ -61,14 +62,12 @@ func (t *Set) Inspect(ctx context.Context, name string, m *wire.Inspect, each fu
 func (s *Sender) put(ctx context.Context, q *question) error {
 	for {
 		moved := s.o.moved.listen()
-		s.mu.Lock()
-		state, last := s.p.State, s.p.LastError
-		s.mu.Unlock()
-		if state != slave.Streaming && last != "" {
-			return fmt.Errorf("%w: %s: %s", errNotStreaming, state, last)
-		}
-		if state != slave.Streaming {
-			return fmt.Errorf("%w: %s", errNotStreaming, state)
+		st := s.status(deltafile.State{})
+		switch streaming := st.State == slave.Streaming.String(); {
+		case !streaming && st.LastError != "":
+			return fmt.Errorf("%w: %s: %s", errNotStreaming, st.State, st.LastError)
+		case !streaming:
+			return fmt.Errorf("%w: %s", errNotStreaming, st.State)
 		}
 		select {
 		case s.ask <- q:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -141,14 +142,25 @@ func (t *Set) senders() []*running {
 	return slices.Clone(t.list)
 }
 
-// find returns the Sender of a slave by its name or principal.
+// find returns the Sender of a slave by its name, its address, or a principal that no other slave has.
 func (t *Set) find(name string) (*running, error) {
+	var found []*running
+	var names []string
 	for _, r := range t.senders() {
-		if r.entry.Name() == name || r.entry.Principal == name || r.entry.Addr() == name {
+		if r.entry.Name() == name || r.entry.Addr() == name {
 			return r, nil
 		}
+		if r.entry.Principal == name {
+			found, names = append(found, r), append(names, r.entry.Name())
+		}
 	}
-	return nil, fmt.Errorf("slave %q is not on the list", name)
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("slave %q is not on the list", name)
+	case 1:
+		return found[0], nil
+	}
+	return nil, fmt.Errorf("principal %q is that of several slaves, name one: %s", name, strings.Join(names, ", "))
 }
 
 // Name returns the name of a slave that is named otherwise, by its principal or its address.
