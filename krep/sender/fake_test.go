@@ -150,6 +150,30 @@ func (c *fakeCopy) State() deltafile.State { return c.state }
 func (c *fakeCopy) Size() int64            { return c.Reader.Size() }
 func (c *fakeCopy) Close() error           { c.of.open.Add(-1); return nil }
 
+// logged is what senders have written to their log.
+type logged struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func (l *logged) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf.Reset()
+}
+
 // bench is a Set with one slave, whose every connection goes to serve.
 type bench struct {
 	t     *testing.T
@@ -157,7 +181,7 @@ type bench struct {
 	src   *fakeSource
 	realm *streamtest.Realm
 	set   *Set
-	log   *bytes.Buffer
+	log   *logged
 
 	mu    sync.Mutex
 	dials []time.Duration // since the start
@@ -171,7 +195,7 @@ type bench struct {
 // newBench makes a bench; edit may change the options. It is used inside a synctest bubble.
 func newBench(t *testing.T, serve func(*end), edit func(*Options)) *bench {
 	t.Helper()
-	b := &bench{t: t, feed: newFakeFeed(), realm: streamtest.NewRealm(realmName), log: new(bytes.Buffer), start: time.Now(), serve: serve}
+	b := &bench{t: t, feed: newFakeFeed(), realm: streamtest.NewRealm(realmName), log: new(logged), start: time.Now(), serve: serve}
 	b.src = &fakeSource{f: b.feed}
 	o := Options{Realm: realmName, Feed: b.feed, Source: b.src, Dial: b.dial, Auth: b.auth,
 		Jitter: func() float64 { return 0 }, Log: zerolog.New(b.log)}
