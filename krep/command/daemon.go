@@ -35,6 +35,8 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 	} else if err != nil || f.NArg() > 0 {
 		return daemon.ExitUsage
 	}
+	ctx, hup, stop := daemon.Signals(context.Background()) // first: an unexpected SIGHUP ends a program
+	defer stop()
 	s, err := f.load()
 	if err != nil {
 		return fail(stderr, err)
@@ -56,8 +58,6 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 		return daemon.ExitOK
 	}
 	defer daemon.Frugal()()
-	ctx, hup, stop := daemon.Signals(context.Background())
-	defer stop()
 	if err := d.run(ctx, list, hup, stderr); err != nil {
 		d.log.Error().Err(err).Msg("krep ends")
 		return fail(stderr, err, hints(err)...)
