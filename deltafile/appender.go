@@ -298,6 +298,28 @@ func (a *Appender) Reset(ctx context.Context, base State) error {
 	}
 }
 
+// Empty cuts every changeset off, in place: for a spool all of which is of no more use, on a disk that
+// is too full for the file that Reset puts in its place. A crash behind it leaves a file that ends where
+// it begins. fs.ErrNotExist: no file. *FormatError: damage; it stays.
+func (a *Appender) Empty(ctx context.Context) error {
+	if err := a.take(ctx); err != nil {
+		return err
+	}
+	defer a.give()
+	err := a.refresh(ctx)
+	if errors.Is(err, errNoHead) {
+		err = fs.ErrNotExist
+	}
+	if err == nil {
+		a.known = false
+		err = a.file.Truncate(a.end.head)
+	}
+	if err != nil {
+		return fmt.Errorf("deltafile: empty %q: %w", a.path, err)
+	}
+	return nil
+}
+
 // Sync makes durable all that was appended or found through this Appender before the call:
 // after Last or AppendRaw and then Sync, the state they returned survives a power cut. Callers
 // that come together share one fsync.

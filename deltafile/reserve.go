@@ -10,8 +10,8 @@ import (
 // reserveSuffix ends the name of the room that is kept for a truncation on a full disk.
 const reserveSuffix = "reserve"
 
-// isFull tells that there is no room on the disk, or none for this user.
-func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+// IsFull tells that there is no room on the disk, or none for this user.
+func IsFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // keepRoom makes the reserve if there is none. That it cannot be made is no error: the disk may be full
 // already.

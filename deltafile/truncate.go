@@ -37,7 +37,7 @@ func (a *Appender) Truncate(ctx context.Context, e Epoch, upto uint64) (State, e
 	}
 	defer a.give()
 	s, err := a.truncate(ctx, e, upto)
-	if isFull(err) && a.spendRoom() { // where all is dropped nobody else appends now: the lock is held
+	if IsFull(err) && a.spendRoom() { // where all is dropped nobody else appends now: the lock is held
 		s, err = a.truncate(ctx, e, upto)
 	}
 	if err != nil {

@@ -141,9 +141,15 @@ func (a *Applier) settle(ctx context.Context) (ready bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	settled := true
 	if b := a.Broken(); b == nil {
 		_, anew, err := a.spool.Settle(ctx, st)
 		var damage *spool.DamageError
+		var room *spool.RoomError
+		if errors.As(err, &room) { // it is applied first, which makes room
+			a.note(err)
+			settled, err = false, nil
+		}
 		if errors.As(err, &damage) {
 			a.log.Error().Err(err).Msg("spool is in order again, the damaged file is kept")
 			err = nil
@@ -158,7 +164,10 @@ func (a *Applier) settle(ctx context.Context) (ready bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.reached(st)
-	a.settled, a.trouble = true, ""
+	a.settled = settled
+	if settled {
+		a.trouble = ""
+	}
 	a.wake()
 	return !st.IsZero() && a.broken == nil, nil
 }
@@ -177,7 +186,7 @@ func (a *Applier) follow(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, context.DeadlineExceeded): // quiet
-			if err := a.spool.Cut(ctx, a.Applied(), true); err != nil {
+			if err := a.spool.Cut(ctx, a.Applied(), true); err != nil || !a.isSettled() {
 				return err
 			}
 			continue
@@ -314,6 +323,12 @@ func (a *Applier) reached(st deltafile.State) {
 		a.since = time.Now()
 	}
 	a.applied = st
+}
+
+func (a *Applier) isSettled() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.settled
 }
 
 // Applied returns the state of the database. Its epoch is 0 before the first full copy.

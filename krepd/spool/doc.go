@@ -20,4 +20,9 @@
 //
 // A spool that cannot be continued from the database's state is started anew there: the database
 // is the truth, and krep sends again, or a full copy, what the spool had beyond.
+//
+// What an earlier process has written is written anew before any of it counts as durable: one of its
+// fsyncs may have failed. On a disk that is too full for that (RoomError) it is applied first; the
+// database's commits are what makes it durable then. A spool that has filled its disk and is applied makes
+// room in place, where another file could not be put in its place.
 package spool

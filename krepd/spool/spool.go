@@ -25,6 +25,10 @@ type Spool struct {
 	wake chan struct{} // of the Tail
 	turn chan struct{} // full while somebody changes the file; no mutex, for the disk may block it
 
+	// sure: what is in the file was written by this process since it began the file anew, and no fsync
+	// has failed: another fsync makes it durable. Whoever has the turn may use it.
+	sure bool
+
 	mu      sync.Mutex
 	app     *deltafile.Appender
 	last    deltafile.State // appended
@@ -76,6 +80,7 @@ func (s *Spool) revive() error {
 	s.mu.Lock()
 	s.app = app
 	s.mu.Unlock()
+	s.sure = false
 	_ = dead.Close()
 	return nil
 }
@@ -90,10 +95,15 @@ func (s *Spool) Path() string { return s.path }
 func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.State, anew string, err error) {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
-	if err := s.revive(); err != nil {
-		return deltafile.State{}, "", err
+	last, damage, err := s.recover(ctx)
+	var room *RoomError
+	if deltafile.IsFull(err) {
+		full := err
+		if last, err = s.app.Last(ctx); err != nil {
+			return deltafile.State{}, "", full
+		}
+		room = &RoomError{Last: last, Err: full}
 	}
-	last, damage, err := s.app.Recover(ctx)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		last, err = deltafile.State{}, nil
@@ -123,12 +133,53 @@ func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.
 		}
 		return db, anew, nil
 	}
+	if room != nil && last.Serial > db.Serial {
+		s.set(last, db.Serial)
+		s.mu.Lock()
+		s.durable = db
+		s.mu.Unlock()
+		return last, "", room
+	}
+	if room != nil { // nothing of it is needed any more
+		return db, "", s.reset(ctx, db)
+	}
 	s.set(last, db.Serial)
 	if damage != nil {
 		return last, "", &DamageError{Last: last, Err: damage}
 	}
 	return last, "", nil
 }
+
+// recover finds the last state and makes it durable. What an earlier process has written, or this one
+// before an fsync that has failed, it writes anew.
+func (s *Spool) recover(ctx context.Context) (last deltafile.State, damage, err error) {
+	if err := s.revive(); err != nil {
+		return deltafile.State{}, nil, err
+	}
+	if s.sure {
+		if last, err = s.app.Last(ctx); err == nil {
+			if err = s.app.Sync(); err != nil {
+				s.sure = false
+			}
+			return last, nil, err
+		}
+	}
+	last, damage, err = s.app.Recover(ctx)
+	s.sure = err == nil
+	return last, damage, err
+}
+
+// RoomError says that a spool is good up to Last and could not be made durable, for there is no room to
+// write it anew: it may be applied, which needs no durable spool, and then be settled again, but not
+// appended to.
+type RoomError struct {
+	Last deltafile.State
+	Err  error
+}
+
+func (e *RoomError) Error() string { return fmt.Sprintf("spool up to %d: %v", e.Last.Serial, e.Err) }
+
+func (e *RoomError) Unwrap() error { return e.Err }
 
 // DamageError says that a spool was damaged and is in order again: what stood before the damage,
 // up to Last, is kept, and the damaged file as NAME.damaged. A power cut leaves such damage behind
@@ -173,10 +224,17 @@ func (s *Spool) Reset(ctx context.Context, base deltafile.State) error {
 	return s.reset(ctx, base)
 }
 
+// reset does it for a caller who has the turn. Nothing of what is in the file is needed any more: on a
+// full disk it makes room for the new one.
 func (s *Spool) reset(ctx context.Context, base deltafile.State) error {
-	if err := s.app.Reset(ctx, base); err != nil {
+	err := s.app.Reset(ctx, base)
+	if deltafile.IsFull(err) && s.app.Empty(ctx) == nil {
+		err = s.app.Reset(ctx, base)
+	}
+	if err != nil {
 		return err
 	}
+	s.sure = true
 	s.set(base, base.Serial)
 	s.poke()
 	return nil
@@ -254,7 +312,16 @@ func (s *Spool) Cut(ctx context.Context, applied deltafile.State, quiet bool) er
 	if bytes == 0 || !all && !half || (!all || !quiet) && bytes < cutAt {
 		return nil
 	}
-	if _, err := s.app.Truncate(ctx, applied.Epoch, applied.Serial); err != nil {
+	_, err := s.app.Truncate(ctx, applied.Epoch, applied.Serial)
+	switch {
+	case deltafile.IsFull(err) && all:
+		return s.reset(ctx, applied)
+	case deltafile.IsFull(err): // when more of it is applied there will be less to copy
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.from = applied.Serial
+		return nil
+	case err != nil:
 		return err
 	}
 	size := int64(0)

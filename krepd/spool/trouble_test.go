@@ -15,7 +15,7 @@ var errDisk = errors.New("disk trouble")
 type sickFS struct {
 	deltafile.FS
 	sick   bool
-	linger func() // called before a file is put in another's place; nil: not
+	linger func() // called before an fsync, and before a file is put in another's place; nil: not
 }
 
 func (f *sickFS) OpenAppend(name string) (deltafile.File, error) {
@@ -50,6 +50,9 @@ type sickFile struct {
 func (f *sickFile) Sync() error {
 	if f.fs.sick {
 		return errDisk
+	}
+	if f.fs.linger != nil {
+		f.fs.linger()
 	}
 	return f.File.Sync()
 }
