@@ -32,7 +32,7 @@ var layers = []struct {
 	{"stores", true, []string{"krepd/spool", "kdc/lockout", "kdc/authdata", "kdc/preauth", "kdc/fast", "kdc/pac",
 		"kdc/ticket", "kdc/transit", "kdc/realm", "kdc/exchange", "kdc/kdb", "kdc/heimdal", "kdc/mkey", "internal/daemon/daemontest", "internal/daemon", "internal/control",
 		"internal/stream/streamtest", "internal/stream", "internal/krb", "internal/realmconf"}},
-	{"values", true, []string{"krep/slave", "krep/slavelist", "internal/wire", "internal/quorum", "internal/keytab", "internal/sdnotify", "internal/spake", "internal/krbmsg",
+	{"values", true, []string{"krep/slave", "krep/slavelist", "internal/repeats", "internal/wire", "internal/quorum", "internal/keytab", "internal/sdnotify", "internal/spake", "internal/krbmsg",
 		"internal/krbcrypto", "internal/getdate",
 		"internal/der", "internal/profile", "deltafile", "dumpfmt/heimdal", "dumpfmt"}},
 }

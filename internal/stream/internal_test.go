@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,38 @@ func TestRefusalsAreSummarised(t *testing.T) {
 	r.log(l, ErrProtocol, now.Add(time.Minute))
 	if !strings.Contains(out.String(), `"connections":500`) {
 		t.Error("the silent ones are not counted")
+	}
+}
+
+// One that is refused every half minute is told three times, then once a minute, then once an hour; another one, and
+// another reason, are told at once. What is remembered of them is bounded.
+func TestRefusalsOfOneClient(t *testing.T) {
+	var out bytes.Buffer
+	l := zerolog.New(&out)
+	var r refusals
+	now := time.Unix(1700000000, 0)
+	lines := func() int {
+		defer out.Reset()
+		return strings.Count(out.String(), "\n")
+	}
+	for i := range 24 * 120 {
+		now = now.Add(30 * time.Second)
+		r.log(l, &Refusal{Peer: fmt.Sprint("192.0.2.1:", 1024+i), Client: "krep/a@R", Err: ErrNotAllowed}, now)
+	}
+	if n := lines(); n < 30 || n > 40 {
+		t.Errorf("%d lines in a day", n)
+	}
+	r.log(l, &Refusal{Peer: "192.0.2.1:1", Client: "krep/a@R", Err: ErrSkew}, now)
+	r.log(l, &Refusal{Peer: "192.0.2.1:1", Err: ErrNoKey}, now)
+	r.log(l, fmt.Errorf("%w: %w", ErrBusy, &Refusal{Peer: "192.0.2.2:1", Err: ErrNoKey}), now)
+	if n := lines(); n != 3 {
+		t.Errorf("%d lines of what is new", n)
+	}
+	for i := range 10 * maxSpells {
+		r.log(l, &Refusal{Peer: fmt.Sprintf("[2001:db8::%x]:1", i), Err: ErrProtocol}, now)
+	}
+	if len(r.spells) > maxSpells {
+		t.Errorf("%d remembered", len(r.spells))
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
+
+	"krealm/internal/repeats"
 )
 
 // Limits of a Server.
@@ -135,12 +137,34 @@ func (p *pending) add(nc net.Conn, limit int) (done func() bool) {
 	}
 }
 
-// refusals logs refused connections, and only counts them when they come in floods.
+// refusals logs refused connections: those of one client, or of one host that has not said who it is, as
+// repeats.Trouble has it, and when they come in floods only their number.
 type refusals struct {
 	mu     sync.Mutex
 	since  time.Time
 	logged int
 	silent int
+	spells map[string]*repeats.Spell // by client or host
+}
+
+// maxSpells bounds how many clients and hosts are remembered.
+const maxSpells = 256
+
+// again counts a refusal, and says whether it is to be logged as far as its client goes.
+func (r *refusals) again(refusal *Refusal, now time.Time) (tell bool, times int) {
+	who := refusal.Client
+	if who == "" {
+		who, _, _ = net.SplitHostPort(refusal.Peer)
+	}
+	spell := r.spells[who]
+	if spell == nil {
+		if len(r.spells) >= maxSpells || r.spells == nil {
+			r.spells = make(map[string]*repeats.Spell)
+		}
+		spell = new(repeats.Spell)
+		r.spells[who] = spell
+	}
+	return spell.Again(repeats.Trouble, repeats.Kind(refusal.Err), now), spell.Times()
 }
 
 func (r *refusals) log(l zerolog.Logger, err error, now time.Time) {
@@ -152,14 +176,21 @@ func (r *refusals) log(l zerolog.Logger, err error, now time.Time) {
 		}
 		r.since, r.logged, r.silent = now, 0, 0
 	}
+	var refusal *Refusal
+	times := 1
+	if errors.As(err, &refusal) {
+		var tell bool
+		if tell, times = r.again(refusal, now); !tell {
+			return
+		}
+	}
 	if r.logged == refusalBurst {
 		r.silent++
 		return
 	}
 	r.logged++
-	e := l.Warn()
-	var refusal *Refusal
-	if errors.As(err, &refusal) {
+	e := l.Warn().Int("times", times)
+	if refusal != nil {
 		e = e.Str("peer", refusal.Peer)
 		if refusal.Client != "" {
 			e = e.Str("client", refusal.Client)

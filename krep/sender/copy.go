@@ -52,7 +52,7 @@ func (l *link) copy(ctx context.Context) error {
 	}
 
 	base, size := c.State(), c.Size()
-	l.s.log.Info().Stringer("epoch", base.Epoch).Uint64("serial", base.Serial).Int64("bytes", size).Msg("sending full copy")
+	l.log.Info().Stringer("epoch", base.Epoch).Uint64("serial", base.Serial).Int64("bytes", size).Msg("sending full copy")
 	start := time.Now()
 	l.s.update(func(p *slave.Progress) { p.OnCopyBegin(point(base), uint64(size)) })
 	if err := l.chunks(ctx, c, size); err != nil {
@@ -75,7 +75,7 @@ func (l *link) copy(ctx context.Context) error {
 		return err
 	}
 	l.at, l.copied, l.oldEpoch = point(base), true, uint64(last.Epoch)
-	l.s.log.Info().Uint64("serial", base.Serial).Dur("took_ms", time.Since(start)).Msg("full copy loaded")
+	l.log.Info().Uint64("serial", base.Serial).Dur("took_ms", time.Since(start)).Msg("full copy loaded")
 	return nil
 }
 

@@ -111,7 +111,7 @@ func TestErrorIsOver(t *testing.T) {
 		b.run()
 		<-time.After(10 * time.Minute)
 		b.safely(func() { mode = well })
-		<-time.After(time.Minute)
+		<-time.After(2 * time.Minute)
 		b.safely(func() {
 			if len(shown) < 2 || shown[0] != "streaming: " {
 				t.Errorf("of a stream that runs at last: %q", shown)
@@ -128,8 +128,10 @@ func TestErrorIsOver(t *testing.T) {
 				t.Errorf("of stream %d: %q, want %q", i, s, want)
 			}
 		}
-		if n := strings.Count(b.log.String(), "stream lost"); n != 2 {
-			t.Errorf("%d lines of losses:\n%s", n, b.log)
+		for text, want := range map[string]int{"stream lost": 26, `"message":"streaming"`: 13, "slave is fed again": 1} {
+			if n := strings.Count(b.log.String(), text); n > want || n < want*3/4 {
+				t.Errorf("%d lines with %s:\n%s", n, text, b.log)
+			}
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"krealm/internal/repeats"
 	"krealm/internal/stream"
 	"krealm/internal/wire"
 )
@@ -111,13 +112,6 @@ func (s *Sender) withdraw(in *caller) bool {
 	return false
 }
 
-// sentAway counts how often a slave has connected, and was not to be fed, for the same reason.
-type sentAway struct {
-	why   string
-	times int
-	told  time.Time // when it was logged
-}
-
 // sendAway tells a slave why it is not fed now, and logs that when it begins and every hour.
 func (s *Sender) sendAway(c *stream.Conn) {
 	why := "busy"
@@ -128,15 +122,8 @@ func (s *Sender) sendAway(c *stream.Conn) {
 	}
 	c.Farewell((&wire.Bye{Text: why}).Append(nil), goodbyeTimeout)
 	s.mu.Lock()
-	if s.away.why != why {
-		s.away = sentAway{why: why}
-	}
-	s.away.times++
-	tell := time.Since(s.away.told) >= awayAgain
-	if tell {
-		s.away.told = time.Now()
-	}
-	times := s.away.times
+	tell := s.away.Again(repeats.Calm, why, time.Now())
+	times := s.away.Times()
 	s.mu.Unlock()
 	if tell {
 		s.log.Info().Str("reason", why).Str("peer", c.RemoteAddr()).Int("times", times).
@@ -146,11 +133,14 @@ func (s *Sender) sendAway(c *stream.Conn) {
 
 // welcome logs that a slave which has connected is now fed.
 func (s *Sender) welcome(in *caller) {
+	log := s.attemptLog()
 	s.mu.Lock()
-	times := s.away.times
-	s.away = sentAway{}
+	times, _, tell := s.away.Over(repeats.Calm)
 	s.mu.Unlock()
-	s.log.Info().Str("peer", in.conn.RemoteAddr()).Int("sent_away_before", times).Msg("slave has connected")
+	if tell {
+		log = s.log
+	}
+	log.Info().Str("peer", in.conn.RemoteAddr()).Int("sent_away_before", times).Msg("slave has connected")
 }
 
 // called tells, after a ring, whether there is a caller, or has been answered already.

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
 	"krealm/deltafile"
@@ -20,6 +21,7 @@ import (
 // link is one stream to a slave.
 type link struct {
 	s    *Sender
+	log  zerolog.Logger
 	conn *stream.Conn
 	at   wire.Point // where the slave stands, once the hellos are over
 
@@ -38,7 +40,7 @@ type link struct {
 }
 
 func newLink(s *Sender, conn *stream.Conn) *link {
-	return &link{s: s, conn: conn, acks: make(chan struct{}, 1), copyDone: make(chan struct{})}
+	return &link{s: s, log: s.attemptLog(), conn: conn, acks: make(chan struct{}, 1), copyDone: make(chan struct{})}
 }
 
 // run has one goroutine read and one write. Whichever ends first ends the other; its reason is
@@ -152,9 +154,9 @@ func (l *link) hello(ctx context.Context) (slave.Plan, error) {
 	case slave.PlanWait:
 		return 0, l.fail(wire.ReasonInternal, why)
 	case slave.PlanFull:
-		l.s.log.Warn().Str("reason", why).Str("peer", l.conn.RemoteAddr()).Msg("slave needs a full copy")
+		l.log.Warn().Str("reason", why).Str("peer", l.conn.RemoteAddr()).Msg("slave needs a full copy")
 	default:
-		l.s.log.Info().Uint64("spooled", h.Point.Serial).Uint64("applied", h.Applied).
+		l.log.Info().Uint64("spooled", h.Point.Serial).Uint64("applied", h.Applied).
 			Str("peer", l.conn.RemoteAddr()).Msg("streaming")
 	}
 	l.at = h.Point
@@ -261,6 +263,7 @@ func (s *Sender) heard() {
 
 func (s *Sender) heartbeat(h *wire.Heartbeat) {
 	s.update(func(p *slave.Progress) { p.OnAlive() })
+	s.recovered()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h.HasDigest {

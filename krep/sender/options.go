@@ -31,7 +31,7 @@ const (
 	goodbyeTimeout   = time.Second
 	brokenAgain      = time.Minute     // a slave that breaks sooner gets its next full copy later
 	callerWait       = 8 * time.Second // that a slave which connects is kept: less than it waits for a hello
-	awayAgain        = time.Hour       // between two lines about one that is not fed
+	goodStream       = time.Minute     // a stream that lasts as long ends what was wrong before
 	quickStream      = 5 * time.Second // a stream that ends sooner does not count as a success
 )
 

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"krealm/deltafile"
+	"krealm/internal/repeats"
 	"krealm/internal/stream"
 	"krealm/internal/wire"
 	"krealm/krep/slave"
@@ -45,8 +46,6 @@ type Sender struct {
 	ask       chan *question // to be put to the slave
 	questions atomic.Uint64  // put so far
 
-	told string // reason of a loss that was logged last; for run alone
-
 	mu     sync.Mutex
 	p      slave.Progress
 	since  time.Time // of the present state
@@ -57,7 +56,9 @@ type Sender struct {
 	dstate wire.Point // and where: epoch and serial
 	lastRx time.Time
 	rival  rival
-	away   sentAway
+
+	trouble repeats.Spell // streams that were lost, or not had
+	away    repeats.Spell // a slave that has connected and was not to be fed
 }
 
 func newSender(o *Options, entry slavelist.Slave, copies chan struct{}) *Sender {
@@ -115,7 +116,7 @@ func (s *Sender) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.lost(err)
+		s.lost(err, time.Since(start))
 		if time.Since(start) >= quickStream {
 			quick = 0
 		}
@@ -163,13 +164,18 @@ func (s *Sender) failures() int {
 	return s.p.Failures
 }
 
-// lost records the end of a stream and logs it: the first loss and each time the reason changes,
-// not every attempt of a night.
-func (s *Sender) lost(err error) {
-	first := s.failures() == 0
+// lost records the end of a stream, and logs it as repeats.Trouble has it: not every attempt of a
+// night. An end in order counts where it comes soon and nobody has asked for it.
+func (s *Sender) lost(err error, lasted time.Duration) {
 	if errors.Is(err, errEnd) {
 		s.update(func(p *slave.Progress) { p.OnBye() })
-		s.log.Info().Str("reason", err.Error()).Msg("stream ended")
+		tell, times := true, 0
+		if lasted < quickStream && !s.isPaused() {
+			tell, times = s.countLoss(err)
+		}
+		if tell {
+			s.log.Info().Str("reason", err.Error()).Int("times", times).Msg("stream ended")
+		}
 		return
 	}
 	reason := strings.ReplaceAll(err.Error(), "\n", "; ")
@@ -177,9 +183,39 @@ func (s *Sender) lost(err error) {
 	s.mu.Lock()
 	p := s.p
 	s.mu.Unlock()
-	if first || p.LastError != s.told {
-		s.told = p.LastError
-		s.log.Warn().Err(err).Stringer("state", p.State).Int("failures", p.Failures).Msg("stream lost")
+	if tell, times := s.countLoss(err); tell {
+		s.log.Warn().Err(err).Stringer("state", p.State).Int("failures", p.Failures).Int("times", times).Msg("stream lost")
+	}
+}
+
+// countLoss counts a stream that was lost, or not had.
+func (s *Sender) countLoss(err error) (tell bool, times int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trouble.Again(repeats.Trouble, repeats.Kind(err), time.Now()), s.trouble.Times()
+}
+
+// attemptLog is the log for what leads to a stream: errors only, where its loss would not be told.
+func (s *Sender) attemptLog() zerolog.Logger {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.trouble.Quiet(repeats.Trouble, time.Now()) {
+		return s.log.Level(zerolog.ErrorLevel)
+	}
+	return s.log
+}
+
+// recovered ends the trouble when a stream has lasted for goodStream, and says so if not all of it was told.
+func (s *Sender) recovered() {
+	s.mu.Lock()
+	if s.trouble.Times() == 0 || s.p.State != slave.Streaming || time.Since(s.since) < goodStream {
+		s.mu.Unlock()
+		return
+	}
+	times, since, tell := s.trouble.Over(repeats.Trouble)
+	s.mu.Unlock()
+	if tell {
+		s.log.Info().Int("times", times).Time("since", since).Msg("slave is fed again")
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"krealm/internal/krb"
 	"krealm/internal/krbmsg"
+	"krealm/internal/repeats"
 	"krealm/internal/stream"
 	"krealm/internal/wire"
 	"krealm/krep/slavelist"
@@ -92,7 +93,7 @@ func (c *connector) ringUp() {
 // run dials until ctx ends.
 func (c *connector) run(ctx context.Context) {
 	r := newRota(time.Now())
-	told := make(map[slavelist.Slave]string) // what was logged last of each
+	missed := make(map[slavelist.Slave]*repeats.Spell)
 	for {
 		masters := c.masters()
 		if len(masters) == 0 {
@@ -104,17 +105,18 @@ func (c *connector) run(ctx context.Context) {
 			continue
 		}
 		master, start := r.dial(masters), time.Now()
-		err := c.serve(ctx, master, func(feeder, own wire.Point) error { return r.accept(feeder, own, time.Now()) })
+		err := c.serve(ctx, master, func(feeder, own wire.Point) error {
+			err := r.accept(feeder, own, time.Now())
+			if err == nil {
+				c.tell(missed, master, ended, nil) // as far as it being reached goes
+			}
+			return err
+		})
 		if ctx.Err() != nil {
 			return
 		}
 		came := outcomeOf(err)
-		if came <= declined && err.Error() != told[master] {
-			told[master] = err.Error()
-			c.log.Warn().Err(err).Str("master", master.Name()).Msg("master not reached or not taken, trying again")
-		} else if came >= lost {
-			delete(told, master)
-		}
+		c.tell(missed, master, came, err)
 		t := time.NewTimer(r.done(came, start, time.Now()))
 		select {
 		case <-ctx.Done():
@@ -125,6 +127,23 @@ func (c *connector) run(ctx context.Context) {
 			r.changed()
 		case <-t.C:
 		}
+	}
+}
+
+// tell logs that a master was not reached, or not taken, as repeats.Trouble has it, and the end of that.
+func (c *connector) tell(missed map[slavelist.Slave]*repeats.Spell, master slavelist.Slave, came outcome, err error) {
+	spell := missed[master]
+	if spell == nil {
+		spell = new(repeats.Spell)
+		missed[master] = spell
+	}
+	switch {
+	case came > declined:
+		if times, since, tell := spell.Over(repeats.Trouble); tell {
+			c.log.Info().Str("master", master.Name()).Int("times", times).Time("since", since).Msg("master was reached again")
+		}
+	case spell.Again(repeats.Trouble, repeats.Kind(err), time.Now()):
+		c.log.Warn().Err(err).Str("master", master.Name()).Int("times", spell.Times()).Msg("master not reached or not taken, trying again")
 	}
 }
 

@@ -120,6 +120,7 @@ func (s *session) breakdown(st Standing) error {
 
 // beat sends a heartbeat with the digest of the content.
 func (s *session) beat(ctx context.Context) error {
+	s.recovered()
 	st, err := s.o.Applier.Standing(ctx, true)
 	if err != nil {
 		return err

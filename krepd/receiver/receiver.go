@@ -91,7 +91,8 @@ type Receiver struct {
 
 	mu      sync.Mutex
 	current *session
-	idle    map[string]idle // by principal: feeders that connect and do not feed
+
+	troubles map[string]*troubles // by principal
 }
 
 // New returns a Receiver.
@@ -105,7 +106,7 @@ func New(o Options) *Receiver {
 	if o.Grace == 0 {
 		o.Grace = stream.DefaultSkew
 	}
-	return &Receiver{o: o, fatal: make(chan error, 1), turn: make(chan struct{}, 1), idle: make(map[string]idle)}
+	return &Receiver{o: o, fatal: make(chan error, 1), turn: make(chan struct{}, 1), troubles: make(map[string]*troubles)}
 }
 
 // Fatal receives an error after which the process must end: the disk has failed to sync the
@@ -172,6 +173,7 @@ func (r *Receiver) Take(ctx context.Context, c *stream.Conn, accept func(feeder,
 		acking: make(chan struct{}, 1), due: make(chan struct{}, 1), late: time.NewTimer(time.Hour), asked: make(chan *wire.Inspect, 1),
 		log:    r.o.Log.With().Str("feeder", c.Peer()).Str("peer", c.RemoteAddr()).Logger(),
 		feeder: Feeder{Principal: c.Peer(), Addr: c.RemoteAddr(), Since: time.Now()}}
+	s.loud = s.log
 	defer s.late.Stop()
 	s.late.Stop()
 
@@ -186,8 +188,7 @@ func (r *Receiver) Take(ctx context.Context, c *stream.Conn, accept func(feeder,
 	r.mu.Unlock()
 	if before != nil {
 		// A feeder that lost its connection and is back, or a second one.
-		s.log.Warn().Str("replaced", before.conn.Peer()).Str("replaced_peer", before.conn.RemoteAddr()).
-			Msg("a new stream takes the place of one that had not ended: if this goes on, two masters feed this slave")
+		s.replaces(before)
 		before.cancel(errReplaced{s.feeder.Principal + " at " + s.feeder.Addr})
 	}
 	defer func() {
@@ -201,7 +202,7 @@ func (r *Receiver) Take(ctx context.Context, c *stream.Conn, accept func(feeder,
 	err := s.inTurn(ctx)
 	switch {
 	case errors.Is(err, errDismissed):
-		s.log.Warn().Err(err).Msg("feeder gone")
+		s.loud.Warn().Err(err).Msg("feeder gone")
 		return ErrLost
 	case s.declined != nil:
 		return s.declined // whoever has declined knows
@@ -209,10 +210,10 @@ func (r *Receiver) Take(ctx context.Context, c *stream.Conn, accept func(feeder,
 		r.notFed(ctx, s, err)
 		return fmt.Errorf("%w: %w", ErrNotFed, err)
 	case errors.Is(err, errBye), ctx.Err() != nil:
-		s.log.Info().Str("reason", fmt.Sprint(err)).Msg("feeder gone")
+		s.gone(err, true)
 		return nil
 	default:
-		s.log.Warn().Err(err).Msg("feeder gone")
+		s.gone(err, false)
 		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
 }
@@ -235,8 +236,9 @@ type session struct {
 	o      *Options
 	conn   *stream.Conn
 	cancel context.CancelCauseFunc
-	log    zerolog.Logger
-	feeder Feeder // guarded by r.mu
+	loud   zerolog.Logger // for what is told in any case
+	log    zerolog.Logger // see welcome
+	feeder Feeder         // guarded by r.mu
 
 	accept   func(feeder, own wire.Point) error // see Take
 	declined error                              // what it has said

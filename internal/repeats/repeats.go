@@ -1,0 +1,92 @@
+package repeats
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// Gap without a failure ends a spell: what comes after it is new.
+	Gap = 10 * time.Minute
+
+	minute   = time.Minute
+	hour     = time.Hour
+	maxKinds = 8 // of one spell that are told as they come up
+)
+
+// Pace is how much of a spell is told.
+type Pace struct {
+	First    int           // times at its beginning
+	Minutely time.Duration // once a minute for so long since then; once an hour afterwards
+}
+
+// The paces of what may be over at once, and of what somebody has asked for.
+var (
+	Trouble = Pace{First: 3, Minutely: 10 * time.Minute}
+	Calm    = Pace{First: 1}
+)
+
+// Spell is a run of failures of one thing. The zero Spell is none. It reads no clock and is not safe for
+// concurrent use.
+type Spell struct {
+	times             int
+	begun, last, told time.Time
+	kinds             []string // told so far
+}
+
+// Again counts a failure, and says whether it is one to be logged. kind tells failures apart that are
+// not the same: the first of each is.
+func (s *Spell) Again(p Pace, kind string, now time.Time) (tell bool) {
+	if s.times > 0 && now.Sub(s.last) >= Gap {
+		*s = Spell{}
+	}
+	if s.times == 0 {
+		s.begun = now
+	}
+	s.times++
+	s.last = now
+	tell = s.times <= p.First || s.due(p, now)
+	if !slices.Contains(s.kinds, kind) && len(s.kinds) < maxKinds {
+		s.kinds = append(s.kinds, kind)
+		tell = true
+	}
+	if tell {
+		s.told = now
+	}
+	return tell
+}
+
+func (s *Spell) due(p Pace, now time.Time) bool {
+	every := hour
+	if now.Sub(s.begun) < p.Minutely {
+		every = minute
+	}
+	return now.Sub(s.told) >= every
+}
+
+// Quiet says that one more failure of a known kind would not be told now, and so nothing that leads to it needs to be.
+func (s *Spell) Quiet(p Pace, now time.Time) bool {
+	return s.times >= p.First && s.times > 0 && now.Sub(s.last) < Gap && !s.due(p, now)
+}
+
+// Times returns how many failures there were.
+func (s *Spell) Times() int { return s.times }
+
+// Over ends the spell. It returns how many failures there were, since when, and whether the end is to be told,
+// because some of them were not.
+func (s *Spell) Over(p Pace) (times int, since time.Time, tell bool) {
+	times, since = s.times, s.begun
+	*s = Spell{}
+	return times, since, times > p.First
+}
+
+// Kind is an error's text without its digits: ports and serials, which are others each time.
+func Kind(err error) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, err.Error())
+}

@@ -1,0 +1,77 @@
+package repeats
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// One failure every twenty seconds, for a day: the first three are told, then one a minute for ten minutes,
+// then one an hour.
+func TestSpell(t *testing.T) {
+	start := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		pace  Pace
+		hour  int // lines in the first hour
+		later int // in the 23 behind it
+	}{{Trouble, 3 + 9, 23}, {Calm, 1, 23}} {
+		var s Spell
+		var told []time.Duration
+		for at := time.Duration(0); at < 24*time.Hour; at += 20 * time.Second {
+			now := start.Add(at)
+			quiet := s.Quiet(c.pace, now)
+			tell := s.Again(c.pace, "broken", now)
+			if tell {
+				told = append(told, at)
+			}
+			if at > 0 && quiet == tell {
+				t.Errorf("%v: quiet %v, told %v", at, quiet, tell)
+			}
+		}
+		first := slices.IndexFunc(told, func(d time.Duration) bool { return d >= time.Hour })
+		if first != c.hour || len(told)-first != c.later {
+			t.Errorf("%+v: %d and %d lines: %v", c.pace, first, len(told)-first, told)
+		}
+		if s.Times() != 24*180 {
+			t.Errorf("%d times", s.Times())
+		}
+		if times, since, tell := s.Over(c.pace); times != 24*180 || !since.Equal(start) || !tell || s.Times() != 0 {
+			t.Errorf("%d since %v, %v", times, since, tell)
+		}
+		if times, _, tell := s.Over(c.pace); times != 0 || tell {
+			t.Errorf("over again: %d, %v", times, tell)
+		}
+	}
+}
+
+// A new kind of failure is told at once, but not any number of them; and so is one after some time without.
+func TestKinds(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	var s Spell
+	told := 0
+	for i := range 1000 {
+		now = now.Add(time.Millisecond)
+		if s.Again(Calm, fmt.Sprint("kind ", i), now) {
+			told++
+		}
+	}
+	if told != maxKinds {
+		t.Errorf("%d of 1000 kinds told", told)
+	}
+	now = now.Add(Gap)
+	if s.Quiet(Trouble, now) || !s.Again(Trouble, "kind 0", now) || s.Times() != 1 {
+		t.Errorf("after a gap: %+v", s)
+	}
+	if _, _, tell := s.Over(Trouble); tell {
+		t.Error("all of it was told already")
+	}
+}
+
+func TestKind(t *testing.T) {
+	reset := func(port int) error { return fmt.Errorf("read tcp 192.0.2.1:%d: connection reset by peer", port) }
+	if a, b := Kind(reset(7754)), Kind(reset(40123)); a != b || a == Kind(errors.New("other")) {
+		t.Errorf("%q, %q", a, b)
+	}
+}
