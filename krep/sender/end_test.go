@@ -135,3 +135,24 @@ func TestErrorIsOver(t *testing.T) {
 		}
 	})
 }
+
+// TestGoodbyeToTheUnlisted: a slave that is taken off the list hears that, and not that krep stops.
+func TestGoodbyeToTheUnlisted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var last wire.Message
+		b := newBench(t, func(e *end) {
+			e.hello(baseOf(e.b))
+			for m := e.next(); m != nil; m = e.next() {
+				e.b.safely(func() { last = m })
+			}
+		}, nil)
+		b.run()
+		synctest.Wait()
+		b.set.Update(nil)
+		synctest.Wait()
+		if m, ok := last.(*wire.Bye); !ok || m.Text != "no longer on the slave list" {
+			t.Errorf("the last word was %+v", last)
+		}
+		b.stop()
+	})
+}

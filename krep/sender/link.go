@@ -84,7 +84,11 @@ func (l *link) end(m wire.Message, why error) error {
 // hangUp ends the connection when one side of the link has ended, with a goodbye if krep stops.
 func (l *link) hangUp(ctx context.Context) {
 	if ctx.Err() != nil {
-		l.conn.Farewell((&wire.Bye{Text: "krep stops"}).Append(nil), goodbyeTimeout)
+		why := "krep stops"
+		if errors.Is(context.Cause(ctx), errUnlisted) {
+			why = errUnlisted.Error()
+		}
+		l.conn.Farewell((&wire.Bye{Text: why}).Append(nil), goodbyeTimeout)
 	}
 	_ = l.conn.Close()
 }

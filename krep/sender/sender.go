@@ -25,6 +25,9 @@ import (
 // ends, the slave is to be rebuilt. The next one is begun without waiting.
 var errEnd = errors.New("stream ended in order")
 
+// errUnlisted is why a Sender is told to stop while krep goes on.
+var errUnlisted = errors.New("no longer on the slave list")
+
 // errCalled is the end of one that the slave has replaced by another.
 var errCalled = fmt.Errorf("%w: the slave has called again", errEnd)
 

@@ -28,7 +28,7 @@ type Set struct {
 
 type running struct {
 	*Sender
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 }
 
 // NewSet returns a Set without slaves.
@@ -57,7 +57,7 @@ func (t *Set) Run(ctx context.Context) {
 	t.mu.Lock()
 	t.start = func(r *running) {
 		var mine context.Context
-		mine, r.cancel = context.WithCancel(ctx)
+		mine, r.cancel = context.WithCancelCause(ctx)
 		t.wg.Go(func() { r.run(mine) })
 	}
 	for _, r := range t.list {
@@ -68,7 +68,7 @@ func (t *Set) Run(ctx context.Context) {
 	t.mu.Lock()
 	t.start = nil
 	for _, r := range t.list {
-		r.cancel()
+		r.cancel(nil)
 	}
 	t.mu.Unlock()
 	t.wg.Wait()
@@ -103,7 +103,7 @@ func (t *Set) Update(list []slavelist.Slave) {
 		if r != nil {
 			t.o.Log.Info().Str("slave", r.entry.Name()).Msg("slave no longer listed")
 			if r.cancel != nil {
-				r.cancel()
+				r.cancel(errUnlisted)
 			}
 		}
 	}
