@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -94,21 +95,31 @@ func (l *link) hangUp(ctx context.Context) {
 }
 
 // send is for messages that do not carry data; it may be called at any time.
-func (l *link) send(m wire.Message) error { return l.conn.Send(m.Append(nil)) }
+func (l *link) send(m wire.Message) error { return l.put(m.Append(nil)) }
 
 // sendData is for the writing goroutine alone.
 func (l *link) sendData(m wire.Message) error {
 	l.buf = m.Append(l.buf[:0])
-	return l.conn.Send(l.buf)
+	return l.put(l.buf)
+}
+
+func (l *link) put(b []byte) error {
+	err := l.conn.Send(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("slave has taken nothing of what is sent to it for %v", stream.WriteTimeout)
+	}
+	return err
 }
 
 func (l *link) receive(within time.Duration) (wire.Message, error) {
 	l.conn.SetPatience(within)
 	b, err := l.conn.Receive()
-	if isEOF(err) {
+	switch {
+	case isEOF(err):
 		return nil, errors.New("slave hung up")
-	}
-	if err != nil {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, fmt.Errorf("slave has said nothing for %v", within)
+	case err != nil:
 		return nil, err
 	}
 	return wire.Parse(b)

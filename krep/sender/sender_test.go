@@ -127,6 +127,9 @@ func TestHeartbeatsAndSilence(t *testing.T) {
 		if len(dials) < 2 || dials[1] < 20100*ms || dials[1] > 22600*ms { // deadlines have an eighth to spare
 			t.Errorf("dials at %v: a slave that is silent for 20 s is gone", dials)
 		}
+		if text := "slave has said nothing for 20s"; !strings.Contains(b.log.String(), text) {
+			t.Errorf("the log lacks %q:\n%s", text, b.log)
+		}
 	})
 }
 
@@ -164,6 +167,9 @@ func TestStalledSlaveIsDropped(t *testing.T) {
 		<-time.After(50 * time.Second)
 		if st := b.status(); st.Failures < 2 || len(b.dialled()) < 3 {
 			t.Errorf("%+v after dials at %v", st, b.dialled())
+		}
+		if text := "slave has said nothing for "; !strings.Contains(b.log.String(), text) {
+			t.Errorf("the log lacks %q:\n%s", text, b.log)
 		}
 		b.stop()
 	})
