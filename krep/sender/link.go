@@ -51,6 +51,9 @@ func (l *link) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if l.s.isPaused() { // since before the hellos
+		return l.pausedNow()
+	}
 	g, inner := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(inner, func() { l.hangUp(ctx) })
 	defer stop()

@@ -271,3 +271,35 @@ func TestNeverLoaded(t *testing.T) {
 		b.stop()
 	})
 }
+
+// TestPauseBeforeTheHello: a slave that is paused while it is dialled gets nothing but the reason.
+func TestPauseBeforeTheHello(t *testing.T) {
+	for range 10 { // the pause and what there is to send are ready at once
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, nil, func(o *Options) {
+				o.Prepare = func(context.Context, string) error { <-time.After(5 * time.Second); return nil }
+			})
+			b.feed.add(10, 100)
+			var got []wire.Kind
+			b.serve = func(e *end) {
+				e.hello(baseOf(b))
+				for m := e.any(); m != nil; m = e.any() {
+					b.safely(func() { got = append(got, m.Kind()) })
+				}
+			}
+			b.run()
+			<-time.After(time.Second)
+			if err := b.set.Pause(b.status().Name, true); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(time.Minute)
+			if st := b.status(); st.State != "paused" {
+				t.Errorf("%+v", st)
+			}
+			b.stop()
+			if len(got) != 1 || got[0] != wire.KindBye {
+				t.Errorf("it was sent %v", got)
+			}
+		})
+	}
+}
