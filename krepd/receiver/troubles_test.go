@@ -27,7 +27,7 @@ func TestStreamsThatBreak(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
 				var log bytes.Buffer
-				b.rec.o.Log = zerolog.New(&log)
+				b.rec.o.Log = zerolog.New(zerolog.SyncWriter(&log))
 				once := func() {
 					f := b.connect()
 					f.hello()
@@ -65,7 +65,7 @@ func TestQuarrel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		var log bytes.Buffer
-		b.rec.o.Log = zerolog.New(&log)
+		b.rec.o.Log = zerolog.New(zerolog.SyncWriter(&log))
 		for range 120 {
 			b.connect().hello()
 			<-time.After(30 * time.Second)
