@@ -303,3 +303,31 @@ func TestPauseBeforeTheHello(t *testing.T) {
 		})
 	}
 }
+
+// TestCopiesInVain: a slave that is lost soon after each full copy, and then needs another, is not sent copies
+// at full speed either.
+func TestCopiesInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil, nil)
+		copies := 0
+		b.serve = func(e *end) {
+			e.hello(deltafile.State{})
+			for m := e.next(); m != nil; m = e.next() {
+				if m, ok := m.(*wire.SnapshotEnd); ok {
+					b.safely(func() { copies++ })
+					e.send(&wire.SnapshotEnd{Size: m.Size})
+					e.send(&wire.Heartbeat{})
+					return
+				}
+			}
+		}
+		b.run()
+		<-time.After(10 * time.Minute)
+		b.safely(func() {
+			if copies < 10 || copies > 40 {
+				t.Errorf("%d full copies in ten minutes", copies)
+			}
+		})
+		b.stop()
+	})
+}

@@ -53,6 +53,7 @@ type Sender struct {
 	p      slave.Progress
 	since  time.Time // of the present state
 	fed    time.Time // when Streaming began last: hellos agreed, or full copy loaded
+	loaded time.Time // when it had loaded a full copy last
 	paused bool
 	peer   string     // address of the present stream
 	digest [32]byte   // last that the slave reported
@@ -85,6 +86,9 @@ func (s *Sender) update(f func(p *slave.Progress)) {
 		if s.p.State == slave.Streaming {
 			s.fed = s.since
 		}
+		if s.p.State == slave.Streaming && before == slave.Snapshot {
+			s.loaded = s.since
+		}
 	}
 	held2, holds2 := s.p.Holds(epoch)
 	now := reachedOf(&s.p)
@@ -109,7 +113,7 @@ func (s *Sender) holds(epoch uint64) (uint64, bool) {
 }
 
 // run feeds the slave until ctx ends. A stream that ended in order is followed by the next at
-// once, unless it was a short one. A slave that breaks soon after each full copy gets the next one
+// once, unless it was a short one. A slave that breaks, or is lost, soon after each full copy gets the next one
 // later and later: copies without end would leave it no time for anything else.
 func (s *Sender) run(ctx context.Context) {
 	quick, spoiled := 0, 0
@@ -128,7 +132,7 @@ func (s *Sender) run(ctx context.Context) {
 			failures = max(failures, quick)
 			quick++
 		}
-		if broken, late := s.isBroken(start); broken {
+		if spoils, late := s.spoils(start); spoils {
 			if spoiled++; late {
 				spoiled = 0
 			}
@@ -153,12 +157,13 @@ func (s *Sender) run(ctx context.Context) {
 	}
 }
 
-// isBroken tells whether the session that began at start has ended so, and whether the slave had been
-// fed for a while by then. A full copy may have taken longer than that by itself.
-func (s *Sender) isBroken(start time.Time) (broken, late bool) {
+// spoils tells whether the session that began at start has broken the slave, or has had a full copy that may
+// have been in vain, and whether the slave had been fed for a while by then. A full copy may have taken
+// longer than that by itself.
+func (s *Sender) spoils(start time.Time) (spoils, late bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.p.State == slave.Broken, !s.fed.Before(start) && time.Since(s.fed) > brokenAgain
+	return s.p.State == slave.Broken || !s.loaded.Before(start), !s.fed.Before(start) && time.Since(s.fed) > brokenAgain
 }
 
 func (s *Sender) failures() int {
