@@ -28,6 +28,8 @@ type DB struct {
 	limiting chan struct{} // likewise, for l
 	l        *conn         // lockout counters, not fsynced
 
+	left atomic.Int32 // see gate
+
 	mu     sync.Mutex
 	idle   []*conn // readers not in use
 	closed bool

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,7 @@ const (
 type gate struct {
 	path string
 	f    *os.File
+	left *atomic.Int32 // how many of this DB still stand at the gate, though nobody waits for them any more
 }
 
 // enter waits for the place in front and returns what gives it up; nil without the place.
@@ -52,6 +54,9 @@ func (g *gate) enter(ctx context.Context) (leave func()) {
 		return leave
 	}
 	if !errors.Is(err, unix.EWOULDBLOCK) {
+		return nil
+	}
+	if g.left.Load() > 0 { // whoever is in front has been there for too long
 		return nil
 	}
 	got := make(chan error, 1)
@@ -81,11 +86,13 @@ func (g *gate) announce() {
 
 // abandon leaves the descriptor to the goroutine that waits with it.
 func (g *gate) abandon(got <-chan error) {
-	f := g.f
+	f, left := g.f, g.left
 	g.f = nil
+	left.Add(1)
 	go func() {
 		<-got
 		_ = f.Close()
+		left.Add(-1)
 	}()
 }
 

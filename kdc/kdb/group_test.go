@@ -340,14 +340,15 @@ func TestGateIsNoLock(t *testing.T) {
 	if err := flock(f, unix.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	put(t, db, princ("a", 2))
-	put(t, db, princ("a", 3))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	gatePatience = time.Hour
 	if _, err := db.Update(ctx, putting("a", 4)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
+	gatePatience = 20 * time.Millisecond
+	put(t, db, princ("a", 2))
+	put(t, db, princ("a", 3))
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
