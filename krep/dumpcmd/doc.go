@@ -2,8 +2,8 @@
 // as the stock kdb5_util dump, and takes its standard output for the dump. The changes come by a
 // delta file that some other program appends to.
 //
-// What the command has started ends with krep, however krep ends, a command that hangs included: see
-// guard.
+// What the command has started ends with the command, and with krep, however krep ends, a command that
+// hangs included: see guard.
 //
 // # At which serial a command's dump counts
 //

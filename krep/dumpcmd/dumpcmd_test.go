@@ -272,6 +272,35 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestLeftovers: what a command has left running in its process group ends with it, and so does not outlive
+// krep, nor become more with each copy.
+func TestLeftovers(t *testing.T) {
+	b := newBench(t, dumpOf(t, "krbtgt/"+realm))
+	b.append(1)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), "DUMPCMD_DELTA="+b.path, "DUMPCMD_COMMAND=echo $$ >&3; sleep 1000 >/dev/null 2>&1 & cat "+b.dump)
+	cmd.ExtraFiles = []*os.File{w} // 3
+	out, _ := cmd.CombinedOutput()
+	if err := errors.Join(w.Close(), r.SetReadDeadline(time.Now().Add(10*time.Second))); err != nil {
+		t.Fatal(err)
+	}
+	if string(out) != "<nil>\n" {
+		t.Errorf("no copy: %s", out)
+	}
+	if _, err := io.ReadAll(r); err != nil {
+		t.Errorf("what the command had started is left: %v", err)
+	}
+}
+
 // TestTakeEnds: all the command has started is gone when the context ends.
 func TestTakeEnds(t *testing.T) {
 	b := newBench(t, "")

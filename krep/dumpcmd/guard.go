@@ -8,8 +8,9 @@ import (
 	"syscall"
 )
 
-// guard is a small process that leads a process group, in which a command is then started, and ends
-// all of the group when this process ends, in whatever way: kill -9 leaves nobody here to do it.
+// guard is a small process that leads a process group, in which a command is then started. All of the
+// group ends with the command, and the guard ends it when this process ends, in whatever way: kill -9
+// leaves nobody here to do it.
 //
 // It reads from a pipe whose other end only this process has. The kernel closes that end with the
 // process, not before a child that was just forked has come as far as exec, and so is in the group.
@@ -63,9 +64,10 @@ func (g *guard) member() *syscall.SysProcAttr {
 // kill ends all of the group. Its number is nobody else's before end.
 func (g *guard) kill() error { return syscall.Kill(-g.cmd.Process.Pid, syscall.SIGKILL) }
 
-// end ends the guard alone, and returns when it is gone.
+// end ends the guard, and what a command that has ended has left in its group. It returns when the guard is
+// gone.
 func (g *guard) end() {
-	_ = g.cmd.Process.Kill() // before the pipe is closed
-	_ = g.cmd.Wait()         // says that it was killed
+	_ = g.kill()
+	_ = g.cmd.Wait() // says that it was killed
 	_ = g.hold.Close()
 }
