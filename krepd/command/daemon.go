@@ -36,6 +36,8 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 	} else if err != nil || f.NArg() > 0 {
 		return daemon.ExitUsage
 	}
+	ctx, hup, stop := daemon.Signals(context.Background()) // first: an unexpected SIGHUP ends a program
+	defer stop()
 	s, err := f.load()
 	if err != nil {
 		return fail(stderr, err)
@@ -43,7 +45,7 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 	err = s.validate()
 	if s.check {
 		if err == nil {
-			err = s.checkFiles(context.Background())
+			err = s.checkFiles(ctx)
 		}
 		s.markReread()
 		if printErr := s.Print(stdout); err == nil {
@@ -57,10 +59,11 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 		return daemon.ExitOK
 	}
 	defer daemon.Frugal()()
-	ctx, hup, stop := daemon.Signals(context.Background())
-	defer stop()
 	log := daemon.Logger(stderr, "krepd", s.debug).With().Str("realm", s.Realm.Name).Logger()
 	d, err := newKrepd(ctx, s, log)
+	if err != nil && ctx.Err() != nil {
+		return daemon.ExitOK // told to end before it had begun
+	}
 	if err != nil {
 		return fail(stderr, err, hints(err)...)
 	}
