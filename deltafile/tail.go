@@ -43,6 +43,7 @@ type Tail struct {
 	timer   *time.Timer // of wait
 	closing chan struct{}
 	once    sync.Once
+	use     sync.Mutex // held by Next and Ready; whoever else finds it free may close the file
 
 	file File // nil: none open
 	id   Info
@@ -100,6 +101,8 @@ func (t *Tail) Last() State {
 // Ready waits until there is a file with a complete head and returns its base. Errors are
 // those of Next.
 func (t *Tail) Ready(ctx context.Context) (State, error) {
+	t.use.Lock()
+	defer t.release()
 	for {
 		if err := t.alive(ctx); err != nil {
 			return State{}, err
@@ -126,6 +129,8 @@ func (t *Tail) Ready(ctx context.Context) (State, error) {
 // file system. A follower ahead of the file's end waits: whoever keeps the file appends
 // again what a power cut took from it, and the hash shows whether it is the same.
 func (t *Tail) Next(ctx context.Context) ([]*Changeset, error) {
+	t.use.Lock()
+	defer t.release()
 	for {
 		if err := t.alive(ctx); err != nil {
 			return nil, err
@@ -157,16 +162,34 @@ func (t *Tail) Close() error {
 		if t.watch != nil {
 			err = t.watch.Close()
 		}
+		t.letGo()
 	})
 	return err
 }
 
-// alive says whether to go on. The open file is closed by its reader, not by Close: it may be
-// in use.
+// release ends a call of Next or Ready.
+func (t *Tail) release() {
+	t.use.Unlock()
+	t.letGo()
+}
+
+// letGo closes the file of a Tail that is closed, unless somebody reads from it: then he does.
+func (t *Tail) letGo() {
+	select {
+	case <-t.closing:
+	default:
+		return
+	}
+	if t.use.TryLock() {
+		t.leave()
+		t.use.Unlock()
+	}
+}
+
+// alive says whether to go on.
 func (t *Tail) alive(ctx context.Context) error {
 	select {
 	case <-t.closing:
-		t.leave()
 		return ErrClosed
 	default:
 		return ctx.Err()
