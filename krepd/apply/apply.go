@@ -63,6 +63,7 @@ type Applier struct {
 	loading   bool
 	broken    *Broken
 	trouble   string // that is being waited out
+	failing   bool   // it is one of applying: over when something is applied, or nothing is left to be
 	copies    int    // full copies loaded
 	expect    expectation
 	interrupt context.CancelFunc // ends the wait of the reader of the spool
@@ -88,6 +89,9 @@ func (a *Applier) Run(ctx context.Context) error {
 			wait = retryFirst
 			continue
 		}
+		if a.Trouble() == "" { // the last one was over
+			wait = retryFirst
+		}
 		a.note(err)
 		t := time.NewTimer(wait)
 		select {
@@ -111,6 +115,17 @@ func (a *Applier) note(err error) {
 	a.wake()
 }
 
+// calm ends the trouble.
+func (a *Applier) calm() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.failing = false
+	if a.trouble != "" {
+		a.trouble = ""
+		a.wake()
+	}
+}
+
 // round does what is to be done until something changes: load a full copy, wait for one, or apply
 // what comes. An error is trouble that may pass.
 func (a *Applier) round(ctx context.Context) error {
@@ -132,7 +147,12 @@ func (a *Applier) round(ctx context.Context) error {
 		}
 		return nil
 	}
-	return a.follow(ctx)
+	if err = a.follow(ctx); err != nil {
+		a.mu.Lock()
+		a.failing = true
+		a.mu.Unlock()
+	}
+	return err
 }
 
 // settle makes spool and database agree and tells whether there is something to apply to.
@@ -165,11 +185,12 @@ func (a *Applier) settle(ctx context.Context) (ready bool, err error) {
 	defer a.mu.Unlock()
 	a.reached(st)
 	a.settled = settled
-	if settled {
+	ready = !st.IsZero() && a.broken == nil
+	if !ready || settled && !a.failing {
 		a.trouble = ""
 	}
 	a.wake()
-	return !st.IsZero() && a.broken == nil, nil
+	return ready, nil
 }
 
 // follow applies what stands in the spool and what comes, until a full copy is to be loaded or
@@ -189,6 +210,7 @@ func (a *Applier) follow(ctx context.Context) error {
 			if err := a.spool.Cut(ctx, a.Applied(), true); err != nil || !a.isSettled() {
 				return err
 			}
+			a.calm()
 			continue
 		case errors.Is(err, context.Canceled): // a full copy, or a digest to compare
 			if err := a.compare(ctx); err != nil || a.Broken() != nil {
@@ -313,7 +335,7 @@ func (a *Applier) setApplied(st deltafile.State) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.reached(st)
-	a.trouble = ""
+	a.trouble, a.failing = "", false
 	a.wake()
 }
 

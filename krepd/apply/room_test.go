@@ -1,10 +1,13 @@
 package apply
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -53,4 +56,27 @@ func TestAppliesOnAFullDisk(t *testing.T) {
 	b.until("the end of the trouble", func() bool { return b.a.Trouble() == "" })
 	b.add(1)
 	b.reaches(51)
+}
+
+// Trouble that lasts is logged once, however often it is tried again, and again when it is back.
+func TestTroubleIsToldOnce(t *testing.T) {
+	b := newBench(t)
+	var log bytes.Buffer
+	b.a = New(b.db, b.spool, zerolog.New(zerolog.SyncWriter(&log)))
+	b.db.trouble = 4
+	b.add(1)
+	b.run()
+	b.reaches(1)
+	b.db.change(func() { b.db.trouble = 2 })
+	start := time.Now()
+	b.add(1)
+	b.reaches(2)
+	if took := time.Since(start); took > 3*time.Second { // 300 ms, and not what the last trouble came to
+		t.Errorf("new trouble was over after %v", took)
+	}
+	b.until("the end of the trouble", func() bool { return b.a.Trouble() == "" })
+	b.stop()
+	if n := strings.Count(log.String(), "cannot apply for now"); n != 2 {
+		t.Errorf("told %d times:\n%s", n, log.String())
+	}
 }
