@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 
 	"krealm/deltafile"
@@ -350,12 +352,18 @@ func (s *Spool) missing(ctx context.Context, want deltafile.State) error {
 
 var errOther = errors.New("somebody has put another file in its place")
 
+// maxBad is how many copies there may be of changesets that cannot be applied.
+const maxBad = 100
+
 // Quarantine keeps a copy of a changeset that cannot be applied as NAME.EPOCH.SERIAL.bad and
-// returns that name.
+// returns that name. There may be a hundred such files; nobody but the administrator removes one.
 func (s *Spool) Quarantine(e deltafile.Epoch, cs *deltafile.Changeset) (string, error) {
 	name := fmt.Sprintf("%s.%v.%d.bad", s.path, e, cs.Serial)
 	err := s.fsys.Remove(name) // of an earlier try
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("spool: quarantine: %w", err)
+	}
+	if err := s.roomForBad(); err != nil {
 		return "", fmt.Errorf("spool: quarantine: %w", err)
 	}
 	f, err := s.fsys.Create(name)
@@ -367,6 +375,23 @@ func (s *Spool) Quarantine(e deltafile.Epoch, cs *deltafile.Changeset) (string, 
 		return "", fmt.Errorf("spool: quarantine: %w", err)
 	}
 	return name, nil
+}
+
+func (s *Spool) roomForBad() error {
+	names, err := s.fsys.Names(filepath.Dir(s.path))
+	if err != nil {
+		return err
+	}
+	n, prefix := 0, filepath.Base(s.path)+"."
+	for _, name := range names {
+		if strings.HasPrefix(name, prefix) && strings.HasSuffix(name, ".bad") {
+			n++
+		}
+	}
+	if n >= maxBad {
+		return fmt.Errorf("there are %d copies already", n)
+	}
+	return nil
 }
 
 // Tail reads the spool from behind a state. There is one Tail at a time.

@@ -260,6 +260,23 @@ func TestQuarantine(t *testing.T) {
 	}
 }
 
+// A master that makes nothing but records that cannot be applied does not fill the disk with copies.
+func TestQuarantineIsBounded(t *testing.T) {
+	s, base, _ := filled(t, 1)
+	css, _ := some(t, base, maxBad+5)
+	for i, cs := range css {
+		if _, err := s.Quarantine(7, cs); (err != nil) != (i >= maxBad) {
+			t.Fatalf("copy %d: %v", i, err)
+		}
+	}
+	if _, err := s.Quarantine(7, css[0]); err != nil {
+		t.Errorf("one that is there: %v", err)
+	}
+	if names, err := filepath.Glob(s.Path() + ".*.bad"); err != nil || len(names) != maxBad {
+		t.Errorf("%d copies, %v", len(names), err)
+	}
+}
+
 // private is a directory closed to others.
 func private(t *testing.T) string {
 	t.Helper()
