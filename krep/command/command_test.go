@@ -198,6 +198,13 @@ func TestStatusAndCommands(t *testing.T) {
 	if got := names(); got != "kdc2.example.org kdc3.example.org" {
 		t.Errorf("after a list that is not understood: %s", got)
 	}
+	trouble := func(want string) {
+		t.Helper()
+		if _, out, _ := run("status"); !strings.Contains(out, want) || (want == "") == strings.Contains(out, "is not taken up") {
+			t.Errorf("status lacks %q:\n%s", want, out)
+		}
+	}
+	trouble("the changed slave list is not taken up, the one before stays: \"" + dir + "/slaves\": slave list: line 2: ")
 	if err := os.Remove(dir + "/slaves"); err != nil {
 		t.Fatal(err)
 	}
@@ -215,12 +222,14 @@ func TestStatusAndCommands(t *testing.T) {
 	if got := names(); got != "kdc2.example.org kdc3.example.org" {
 		t.Errorf("after the list was emptied: %s", got)
 	}
+	trouble("it is empty: send SIGHUP if that is meant")
 	for range 2 {
 		hup <- syscall.SIGHUP
 	}
 	if got := names(); got != "" {
 		t.Errorf("after the list was emptied and SIGHUP: %s", got)
 	}
+	trouble("")
 	if err := stop(); err != nil {
 		t.Error(err)
 	}

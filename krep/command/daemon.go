@@ -76,6 +76,8 @@ type krep struct {
 	paused  *paused
 	started time.Time
 
+	listTrouble atomic.Pointer[string] // why the slave list as it is now is not followed; nil: it is
+
 	verifying sync.Mutex
 	waiting   atomic.Int64 // commands that wait for slaves
 }
@@ -240,10 +242,14 @@ func (k *krep) watchList(ctx context.Context, hup <-chan os.Signal) error {
 // readList takes up what the slave list says now.
 func (k *krep) readList(asked bool) {
 	list, err := k.s.loadSlaves()
+	var trouble *string
+	defer func() { k.listTrouble.Store(trouble) }()
 	switch {
 	case err != nil:
+		trouble = new(err.Error())
 		k.log.Error().Err(err).Msg("slave list not understood, the old one stays")
 	case len(list) == 0 && !asked && len(k.set.Status()) > 0:
+		trouble = new("it is empty: send SIGHUP if that is meant")
 		k.log.Warn().Msg("slave list is empty, the old one stays: send SIGHUP if that is meant")
 	default:
 		k.log.Info().Int("slaves", len(list)).Msg("slave list read")

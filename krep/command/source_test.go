@@ -90,6 +90,7 @@ func TestUnsent(t *testing.T) {
 		{status{OtherEpoch: "5f0c1d2e3a4b5c6d", Unsent: 3, UnsentSince: &long}, exitLagging, "than the database, which has been in epoch 5f0c1d2e3a4b5c6d for 2m, at serial 3\n"},
 		{status{OtherEpoch: "5f0c1d2e3a4b5c6d", UnsentSince: &short}, exitStreaming, "for 1s, at serial 0\n"},
 		{status{Unread: "no such file"}, exitLagging, "the database cannot be read, for full copies and for the comparison of the slaves' content: no such file\n"},
+		{status{ListTrouble: "line 2"}, exitLagging, "the changed slave list is not taken up, the one before stays: line 2\n"},
 		{status{Unreadable: "a symbolic link"}, exitLagging, "the delta file cannot be read: a symbolic link\n"},
 		{status{Trouble: errors.New("no space left on device").Error()}, exitLagging, "the delta file cannot be cut: no space left on device\n"},
 		{status{ByHand: true}, exitBroken, byHandText + "\n"},

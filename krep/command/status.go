@@ -57,6 +57,8 @@ type status struct {
 	OtherEpoch  string     `json:"database_epoch,omitempty"`                  // of the database, where the delta file is of another one
 	Unread      string     `json:"database_trouble,omitempty"`                // why the database cannot be read
 
+	ListTrouble string `json:"slave_list_trouble,omitempty"` // why the slave list as it is now is not followed
+
 	Source    string        `json:"snapshot_source"`           // fromDatabase or fromCommand
 	ByHand    bool          `json:"changed_by_hand,omitempty"` // the master's rows are not what its changes have made
 	Principal string        `json:"principal"`
@@ -99,9 +101,14 @@ func (k *krep) status(ctx context.Context) status {
 	if ok {
 		st.Epoch = last.Epoch.String()
 	}
-	if src, ours := k.source.(*databaseSource); ours && ok {
+	if why := k.listTrouble.Load(); why != nil {
+		st.ListTrouble = *why
+	}
+	if src, ours := k.source.(*databaseSource); ours {
 		st.ByHand = src.byHand.Load()
-		st.lacks(src.unsent(ctx, last))
+		if ok {
+			st.lacks(src.unsent(ctx, last))
+		}
 	}
 	for _, s := range k.set.Status() {
 		one := slaveStatus{Status: s}
@@ -146,7 +153,7 @@ func exitStatus(st status, lag time.Duration) int {
 	if st.ByHand {
 		return exitBroken
 	}
-	if st.UnsentSince != nil && st.Now.Sub(*st.UnsentSince) > lag || st.Trouble+st.Unread+st.Unreadable != "" {
+	if st.UnsentSince != nil && st.Now.Sub(*st.UnsentSince) > lag || st.Trouble+st.Unread+st.Unreadable+st.ListTrouble != "" {
 		code = exitLagging
 	}
 	for _, s := range st.Slaves {
@@ -193,6 +200,9 @@ func printStatus(w io.Writer, st status) error {
 	case st.UnsentSince != nil:
 		_, _ = fmt.Fprintf(w, "the delta file lacks %d changes that the database has, the first of them made %s ago\n",
 			st.Unsent, durationText(st.Now.Sub(*st.UnsentSince)))
+	}
+	if st.ListTrouble != "" {
+		_, _ = fmt.Fprintf(w, "the changed slave list is not taken up, the one before stays: %s\n", st.ListTrouble)
 	}
 	if st.Unreadable != "" {
 		_, _ = fmt.Fprintf(w, "the delta file cannot be read: %s\n", st.Unreadable)
