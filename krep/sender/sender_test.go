@@ -245,17 +245,33 @@ func TestSlaveAheadOfTheFile(t *testing.T) {
 		ahead := b.feed.add(5, 100)
 		b.feed.css = b.feed.css[:2]
 		var reason wire.Reason
+		copies := 0
 		b.serve = func(e *end) {
 			e.hello(ahead)
-			if m, ok := e.next().(*wire.Error); ok {
-				b.safely(func() { reason = m.Reason })
+			for m := e.next(); m != nil; m = e.next() {
+				switch m := m.(type) {
+				case *wire.Error:
+					b.safely(func() { reason = m.Reason })
+				case *wire.SnapshotEnd:
+					copies++
+					e.send(&wire.SnapshotEnd{Size: m.Size})
+				}
 			}
 		}
 		b.run()
 		<-time.After(5 * time.Second)
+		b.safely(func() {
+			if reason != wire.ReasonInternal || !strings.Contains(b.status().LastError, "ahead of the delta file at 2: krep resync rebuilds it if that stays so") {
+				t.Errorf("reason %v, %+v", reason, b.status())
+			}
+		})
+		if err := b.set.Resync(b.status().Name); err != nil { // as it says
+			t.Fatal(err)
+		}
+		<-time.After(5 * time.Second)
 		b.stop()
-		if reason != wire.ReasonInternal || !strings.Contains(b.status().LastError, "ahead of the delta file") {
-			t.Errorf("reason %v, %+v", reason, b.status())
+		if copies != 1 {
+			t.Errorf("%d full copies", copies)
 		}
 	})
 }

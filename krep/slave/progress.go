@@ -97,7 +97,7 @@ func (p *Progress) OnHello(h *wire.Hello, v View) (Plan, string) {
 		return PlanFull, why
 	}
 	if h.Point.Serial > v.Last.Serial {
-		return PlanWait, fmt.Sprintf("slave is at %d, ahead of the delta file at %d", h.Point.Serial, v.Last.Serial)
+		return PlanWait, fmt.Sprintf("slave is at %d, ahead of the delta file at %d: krep resync rebuilds it if that stays so", h.Point.Serial, v.Last.Serial)
 	}
 	p.State, p.Epoch, p.hold = Streaming, h.Point.Epoch, 0
 	p.NeedFull, p.FullReason, p.letGo, p.Unloaded = false, "", 0, false

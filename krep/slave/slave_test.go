@@ -43,7 +43,7 @@ func TestOnHello(t *testing.T) {
 		{"behind the base", hello(at(9), 9), PlanFull, "slave is at 9, the delta file begins after 10"},
 		{"other hash at the base", hello(otherHash(at(10)), 9), PlanFull, "slave has another change 10"},
 		{"other hash at the end", hello(otherHash(at(20)), 9), PlanFull, "slave has another change 20"},
-		{"ahead", hello(at(21), 21), PlanWait, "slave is at 21, ahead of the delta file at 20"},
+		{"ahead", hello(at(21), 21), PlanWait, "slave is at 21, ahead of the delta file at 20: krep resync rebuilds it if that stays so"},
 		{"asks", &wire.Hello{Point: at(15), WantSnapshot: true, Reason: "record 16: bad"}, PlanFull, "slave asks: record 16: bad"},
 	}
 	for _, tt := range tests {
