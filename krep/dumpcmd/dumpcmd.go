@@ -41,6 +41,8 @@ type Source struct {
 	Delta   string // the delta file
 	Dir     string // for the copies, which are files without a name, mode 0600
 	Log     zerolog.Logger
+
+	timeout time.Duration // 0: Timeout
 }
 
 // Copy is a dump in its frame. It is a file without a name until Close.
@@ -137,7 +139,11 @@ func (s *Source) take(ctx context.Context, from deltafile.State) (c *Copy, err e
 // run runs the command with its output going to f, behind the room for the frame. The command is in
 // a process group of its own, all of which is killed when ctx or the time ends, or this process.
 func (s *Source) run(ctx context.Context, f *os.File) (size int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	limit := s.timeout
+	if limit == 0 {
+		limit = Timeout
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
 	defer cancel()
 	g, err := newGuard(ctx)
 	if err != nil {
@@ -155,7 +161,7 @@ func (s *Source) run(ctx context.Context, f *os.File) (size int64, err error) {
 	cmd.Stderr = &beginning{w: &complaints, left: maxComplaints}
 	err = cmd.Run()
 	if ctx.Err() != nil {
-		err = ctx.Err()
+		err = context.Cause(ctx)
 	}
 	if flushErr := buffered.Flush(); err == nil {
 		err = flushErr

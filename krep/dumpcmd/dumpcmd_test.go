@@ -312,3 +312,15 @@ func TestTakeEnds(t *testing.T) {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
 }
+
+// TestTooLong: of a command that hangs it is said that it did.
+func TestTooLong(t *testing.T) {
+	b := newBench(t, "")
+	b.append(1)
+	src := b.source("sleep 60")
+	src.timeout = 100 * time.Millisecond
+	_, err := src.Take(t.Context())
+	if err == nil || !strings.HasSuffix(err.Error(), "not done within 100ms") {
+		t.Error(err)
+	}
+}

@@ -49,7 +49,7 @@ func newGuard(ctx context.Context) (*guard, error) {
 	if _, err := ready.Read(make([]byte, 1)); err != nil {
 		g.end()
 		if ctx.Err() != nil {
-			err = ctx.Err()
+			err = context.Cause(ctx)
 		}
 		return nil, fmt.Errorf("guard: %w", err)
 	}
