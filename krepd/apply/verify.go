@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"krealm/internal/repeats"
 	"krealm/kdc/kdb"
 )
 
@@ -34,6 +35,7 @@ func (a *Applier) Verify(ctx context.Context, v Verifier, every time.Duration) e
 	t := time.NewTimer(0)
 	defer t.Stop()
 	var seen string
+	var failures repeats.Spell
 	for {
 		select {
 		case <-ctx.Done():
@@ -55,7 +57,9 @@ func (a *Applier) Verify(ctx context.Context, v Verifier, every time.Duration) e
 		case errors.Is(err, kdb.ErrDigest):
 			a.tampered(err, copies)
 		case err != nil:
-			a.log.Warn().Err(err).Msg("content could not be verified")
+			if failures.Again(repeats.Trouble, repeats.Kind(err), time.Now()) {
+				a.log.Warn().Err(err).Int("times", failures.Times()).Msg("content could not be verified")
+			}
 		case settled:
 			seen = stamp
 		}

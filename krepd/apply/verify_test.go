@@ -1,8 +1,10 @@
 package apply
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -131,6 +133,24 @@ func TestVerifyTroubleIsNoTampering(t *testing.T) {
 		a := verify(t, v, 11*time.Second, nil)
 		if a.Broken() != nil || len(v.looked) != 3 {
 			t.Errorf("%+v, looked at %v", a.Broken(), v.looked)
+		}
+	})
+}
+
+// A database that cannot be read through, because its file is damaged, say, does not fill the log.
+func TestUnverifiedIsToldNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		a := New(&fakeDB{}, nil, zerolog.New(&log))
+		a.setApplied(deltafile.Initial("EXAMPLE.ORG", 7, time.Unix(1700000000, 0)))
+		v := &fakeVerifier{stamp: "1", err: errors.New("malformed"), start: time.Now()}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := a.Verify(ctx, v, 5*time.Second); err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(log.String(), "could not be verified"); n == 0 || n > 20 {
+			t.Errorf("told %d times in an hour", n)
 		}
 	})
 }
