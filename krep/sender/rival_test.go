@@ -304,30 +304,37 @@ func TestPauseBeforeTheHello(t *testing.T) {
 	}
 }
 
-// TestCopiesInVain: a slave that is lost soon after each full copy, and then needs another, is not sent copies
-// at full speed either.
+// TestCopiesInVain: a slave that is lost soon after each full copy, or ends its stream in order, and then needs
+// another, is not sent copies at full speed either, but for the first time where all was in order.
 func TestCopiesInVain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, nil, nil)
-		copies := 0
-		b.serve = func(e *end) {
-			e.hello(deltafile.State{})
-			for m := e.next(); m != nil; m = e.next() {
-				if m, ok := m.(*wire.SnapshotEnd); ok {
-					b.safely(func() { copies++ })
-					e.send(&wire.SnapshotEnd{Size: m.Size})
-					e.send(&wire.Heartbeat{})
-					return
+	for _, orderly := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, nil, nil)
+			b.src.take = 10 * time.Second // more than makes a stream count as a good one
+			var loaded []time.Duration
+			b.serve = func(e *end) {
+				e.hello(deltafile.State{})
+				for m := e.next(); m != nil; m = e.next() {
+					if m, ok := m.(*wire.SnapshotEnd); ok {
+						b.safely(func() { loaded = append(loaded, time.Since(b.start)) })
+						e.send(&wire.SnapshotEnd{Size: m.Size})
+						e.send(&wire.Heartbeat{})
+						if orderly {
+							e.send(&wire.Bye{Text: "enough"})
+						}
+						return
+					}
 				}
 			}
-		}
-		b.run()
-		<-time.After(10 * time.Minute)
-		b.safely(func() {
-			if copies < 10 || copies > 40 {
-				t.Errorf("%d full copies in ten minutes", copies)
+			b.run()
+			<-time.After(time.Hour)
+			b.stop()
+			if n := len(loaded); n < 60 || n > 120 {
+				t.Errorf("in order: %v, %d full copies in an hour", orderly, n)
+			}
+			if orderly && loaded[1]-loaded[0] != b.src.take {
+				t.Errorf("the second began after %v", loaded[1]-loaded[0]-b.src.take)
 			}
 		})
-		b.stop()
-	})
+	}
 }

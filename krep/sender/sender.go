@@ -136,7 +136,11 @@ func (s *Sender) run(ctx context.Context) {
 			if spoiled++; late {
 				spoiled = 0
 			}
-			failures = max(failures, spoiled)
+			n := spoiled
+			if errors.Is(err, errEnd) {
+				n-- // the first is free here, too
+			}
+			failures = max(failures, n)
 		}
 		if errors.Is(err, errDisplaced) {
 			failures = max(failures, s.spacing())
