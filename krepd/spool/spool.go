@@ -37,6 +37,7 @@ type Spool struct {
 	durable deltafile.State // synced
 	bytes   int64           // in the file, about
 	from    uint64          // serial that the file starts at, or was tried to be cut at
+	begun   uint64          // counts settlings and new beginnings: what was appended before is another matter
 }
 
 // Open takes possession of a spool. The directory must exist and be closed to others; the file
@@ -206,6 +207,7 @@ func (s *Spool) set(last deltafile.State, from uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last, s.durable, s.bytes, s.from = last, last, size, from
+	s.begun++
 }
 
 // setAside renames the file to NAME.stale.
@@ -266,14 +268,14 @@ func (s *Spool) Append(ctx context.Context, css []*deltafile.Changeset) error {
 // process should end, and begin with what it finds.
 func (s *Spool) Sync() (deltafile.State, error) {
 	s.mu.Lock()
-	last, app := s.last, s.app
+	last, app, begun := s.last, s.app, s.begun
 	s.mu.Unlock()
 	if err := app.Sync(); err != nil {
 		return deltafile.State{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.last.Epoch == last.Epoch && last.Serial > s.durable.Serial {
+	if s.begun == begun && last.Serial > s.durable.Serial {
 		s.durable = last
 	}
 	return s.durable, nil

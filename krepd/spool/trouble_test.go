@@ -153,3 +153,23 @@ func TestTurns(t *testing.T) {
 		})
 	}
 }
+
+// A sync that is overtaken by a new beginning does not call durable what is in the spool no more.
+func TestSyncOvertaken(t *testing.T) {
+	ctx, base := t.Context(), initial(7)
+	s, fsys := sickSpool(t, base)
+	css, _ := some(t, base, 5)
+	if err := s.Append(ctx, css); err != nil {
+		t.Fatal(err)
+	}
+	anew := base.After(css[0]).After(css[1])
+	fsys.linger = func() {
+		fsys.linger = nil
+		if err := s.Reset(ctx, anew); err != nil {
+			t.Error(err)
+		}
+	}
+	if st, err := s.Sync(); err != nil || st.Serial > anew.Serial || !s.Durable().Same(anew) || !s.Last().Same(anew) {
+		t.Errorf("%v, %v, durable %v, last %v, want %v", st, err, s.Durable(), s.Last(), anew)
+	}
+}
