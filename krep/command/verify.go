@@ -48,20 +48,21 @@ func (k *krep) verify(ctx context.Context, args map[string]string) (any, error) 
 	}
 	defer k.verifying.Unlock()
 	defer daemon.Wide()()
+	timeout = min(timeout, quorum.MaxTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the master's database was not read within %v: give it a longer -timeout", timeout))
+	defer cancel()
 	db, err := src.open(ctx)
 	if err != nil {
-		return nil, err
+		return nil, late(ctx, err)
 	}
 	var names []string
 	for _, s := range k.set.Status() {
 		names = append(names, s.Name)
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(timeout, quorum.MaxTimeout))
-	defer cancel()
 	start := time.Now()
 	r, err := verify.Run(ctx, db, k.set, names, args["deep"] == "true")
 	if err != nil {
-		return nil, err
+		return nil, late(ctx, err)
 	}
 	src.found(r.ByHand)
 	e := k.log.Info()
@@ -73,6 +74,14 @@ func (k *krep) verify(ctx context.Context, args map[string]string) (any, error) 
 	}
 	e.Uint64("serial", r.Serial).Dur("took_ms", time.Since(start)).Msg("content compared")
 	return r, nil
+}
+
+// late prefers why ctx has ended to its symptom.
+func late(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 func exitVerify(r *verify.Report) int {

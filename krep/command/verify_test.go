@@ -2,8 +2,13 @@ package command
 
 import (
 	"bytes"
+	"path/filepath"
 	"testing"
 
+	"github.com/rs/zerolog"
+
+	"krealm/kdc/kdb"
+	"krealm/krep/sender"
 	"krealm/krep/verify"
 )
 
@@ -41,5 +46,22 @@ kdc5.example.org: and more
 	out.Reset()
 	if err := printVerify(&out, &verify.Report{Epoch: "1", ByHand: true}); err != nil || !bytes.Contains(out.Bytes(), []byte("no slaves listed")) || !bytes.Contains(out.Bytes(), []byte("behind its back")) {
 		t.Error(out.String(), err)
+	}
+}
+
+// TestVerifyTooShort: where not even the master's database was read in time, that is said, and what helps.
+func TestVerifyTooShort(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db.sqlite")
+	db, err := kdb.Create(t.Context(), path, "EXAMPLE.ORG", kdb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	src := &databaseSource{path: path, log: zerolog.Nop()}
+	defer src.Close()
+	k := &krep{source: src, log: zerolog.Nop(), set: sender.NewSet(sender.Options{Log: zerolog.Nop(), Feed: fakeFeed{}})}
+	_, err = k.verify(t.Context(), map[string]string{"timeout": "1ns"})
+	if err == nil || err.Error() != "the master's database was not read within 1ns: give it a longer -timeout" {
+		t.Error(err)
 	}
 }
