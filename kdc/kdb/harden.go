@@ -7,15 +7,16 @@ import "context"
 // A writer that is killed between the writing of a commit and its fsync leaves one that whoever opens
 // the database next finds whole in the -wal, and that a power cut takes back. After an fsync that has
 // failed it is worse: the kernel takes the pages for written, and no later fsync of them proves anything.
-// So what is in the -wal is written anew, into the database file, and that is synced. Where a reader
-// holds on to an older state and keeps that from being done, what there is is synced behind a commit that
-// changes nothing.
+// So what is in the -wal is written anew, into the database file, that is synced, and the -wal begins
+// anew as well: another program's commit that was lost in it, of lockout fields, say, would hide all behind
+// it from whoever reads it after a power cut. Where a reader holds on to an older state and keeps that from being done, what there
+// is is synced behind a commit that changes nothing.
 func (db *DB) Harden(ctx context.Context) error {
 	whole := false
 	err := db.withWriter(ctx, func(c *conn) error {
-		r, err := c.first("PRAGMA wal_checkpoint(PASSIVE)")
+		r, err := c.first("PRAGMA wal_checkpoint(TRUNCATE)")
 		if err == nil {
-			whole = r.int(0) == 0 && r.int(1) == r.int(2)
+			whole = r.int(1) == r.int(2)
 		}
 		return err
 	})

@@ -52,6 +52,9 @@ func TestHarden(t *testing.T) {
 	if n := alone(t, db.Path()); n != 1 {
 		t.Errorf("the database file is at %d", n)
 	}
+	if info, err := os.Stat(db.Path() + "-wal"); err != nil || info.Size() != 0 {
+		t.Errorf("the -wal goes on: %v, %v", info, err)
+	}
 	verifyChanges(t, db)
 
 	frozen, err := db.Freeze(t.Context())
