@@ -10,7 +10,8 @@ import (
 
 // Ends of a stream, for Take.
 var (
-	// ErrNotFed means a feeder that has not said hello: it has paused this slave, say.
+	// ErrNotFed means a feeder that has not said hello, it has paused this slave, say, or one that has heard
+	// where the slave is and refused it: it is behind the slave, say.
 	ErrNotFed = errors.New("feeder does not feed this slave")
 	// ErrLost means a stream that has fed this slave, or was about to, and did not end in order.
 	ErrLost = errors.New("stream lost")

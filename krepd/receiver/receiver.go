@@ -212,6 +212,9 @@ func (r *Receiver) Take(ctx context.Context, c *stream.Conn, accept func(feeder,
 	case errors.Is(err, errBye), ctx.Err() != nil:
 		s.gone(err, true)
 		return nil
+	case errors.Is(err, ErrNotFed):
+		s.gone(err, false)
+		return err
 	default:
 		s.gone(err, false)
 		return fmt.Errorf("%w: %w", ErrLost, err)
@@ -349,16 +352,18 @@ func (s *session) hello(ctx context.Context) error {
 	case h.Realm != s.o.Realm:
 		return s.fail(wire.ReasonRealm, 0, fmt.Sprintf("feeder is of realm %q, not %q", h.Realm, s.o.Realm))
 	}
+	// Where the database is is not known before: a krepd that has just started would take itself for an empty slave.
+	ready, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if err := s.o.Applier.Ready(ready); err != nil {
+		s.welcome()
+		_ = s.send(&wire.Bye{Text: "busy with something else"})
+		return fmt.Errorf("applier is busy: %w", err)
+	}
 	if err := s.consider(ctx, h.Point); err != nil {
 		return err
 	}
 	s.welcome()
-	ready, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	if err := s.o.Applier.Ready(ready); err != nil {
-		_ = s.send(&wire.Bye{Text: "busy with something else"})
-		return fmt.Errorf("applier is busy: %w", err)
-	}
 	// What an earlier stream has appended and did not come to sync counts as well: the applier has
 	// it, or soon will, and an acknowledgement of more than hello has told and krep has sent
 	// would be one of another history.
@@ -393,7 +398,7 @@ func (s *session) heard(last uint64) {
 // read takes what the feeder sends, until the stream ends. It never returns nil.
 func (s *session) read(ctx context.Context) error {
 	limit := s.conn.Expiry().Add(s.o.Grace)
-	for {
+	for first := true; ; first = false {
 		m, err := s.receive(silentHeartbeats * s.o.Heartbeat)
 		if err != nil {
 			return err
@@ -414,7 +419,9 @@ func (s *session) read(ctx context.Context) error {
 		case *wire.SnapshotBegin:
 			err = s.fullCopy(m)
 		case *wire.Error:
-			err = fmt.Errorf("feeder says: %s: %s", m.Reason, m.Text)
+			if err = fmt.Errorf("feeder says: %s: %s", m.Reason, m.Text); first {
+				err = fmt.Errorf("%w: %w", ErrNotFed, err)
+			}
 		case *wire.Bye:
 			err = fmt.Errorf("%w: %s", errBye, m.Text)
 		default:
