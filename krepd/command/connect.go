@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -40,7 +41,7 @@ type connector struct {
 // accept decides whether a master is taken that has said where it stands.
 type accept = func(feeder, own wire.Point) error
 
-// parseMasters reads addresses of masters: "host[:port] [principal]".
+// parseMasters reads addresses of masters: "host[:port] [principal]". One that is named twice is one.
 func parseMasters(values []string, realm string) ([]slavelist.Slave, error) {
 	var out []slavelist.Slave
 	for _, v := range values {
@@ -51,7 +52,9 @@ func parseMasters(values []string, realm string) ([]slavelist.Slave, error) {
 		if err != nil {
 			return nil, fmt.Errorf("connect %q: %w", v, err)
 		}
-		out = append(out, list[0])
+		if !slices.Contains(out, list[0]) {
+			out = append(out, list[0])
+		}
 	}
 	return out, nil
 }

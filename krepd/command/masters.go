@@ -17,7 +17,8 @@ const (
 	connectGood  = 5 * time.Second // a stream that lasted as long was no failure
 	connectTries = 3               // streams of one master in a row that are lost sooner, before the next has its turn
 
-	// epochPatience is how long the epoch of the slave is waited for, while somebody offers another.
+	// epochPatience is how long a slave does without a master that can feed it as it is, while somebody
+	// offers another epoch, or less than it has.
 	epochPatience = 10 * time.Minute
 )
 
@@ -30,18 +31,20 @@ var (
 // rota decides which of several masters of one realm is dialled, and which is taken. It does no I/O and
 // reads no clock.
 //
-// A master that feeds is stayed with until it cannot be reached, is paused or loses streams again and
-// again: two that work do not take turns. One that follows another history than the slave costs a full
+// A master that feeds is stayed with until it cannot be reached, is paused, refuses the slave or loses streams
+// again and again: two that work do not take turns. One that follows another history than the slave costs a full
 // copy, and one that has fallen back costs two, when it has caught up: an epoch says nothing of before
 // and after. So the master that was followed last is followed into a new epoch, and any other one only
-// if all masters have been asked since and each is in another epoch, or if none that is in the slave's
-// was heard of for epochPatience. One that is behind the slave in its epoch is not taken.
+// if all masters have been asked since and each is in another epoch. One that is behind the slave in its epoch
+// is not taken, but for the one that was followed last: what becomes of a slave that is ahead of its master is
+// that one's to say, and its administrator's (krep resync). Nothing of this is for ever: when for epochPatience
+// nobody has fed the slave, and the master followed last was not heard of, whoever answers is taken.
 type rota struct {
 	masters []slavelist.Slave // never empty
 	next    slavelist.Slave   // to dial
 
 	followed slavelist.Slave          // has fed the slave last; zero: none since the start
-	heard    time.Time                // of one in the slave's epoch, or of followed; the start at first
+	heard    time.Time                // the end of the last stream that fed, or an answer of followed; the start at first
 	strange  map[slavelist.Slave]bool // in another epoch when asked last, since one has fed the slave
 
 	wait   time.Duration // before the next round, less a random part of up to half
@@ -65,18 +68,16 @@ func (r *rota) dial(masters []slavelist.Slave) slavelist.Slave {
 
 // accept decides whether the dialled master, which is at one point, is to feed the slave, which is at another.
 func (r *rota) accept(feeder, own wire.Point, now time.Time) error {
-	if len(r.masters) == 1 || own.Epoch == 0 {
+	switch {
+	case len(r.masters) == 1, own.Epoch == 0, r.next == r.followed, now.Sub(r.heard) >= epochPatience:
 		return nil
-	}
-	if feeder.Epoch == own.Epoch || r.next == r.followed {
-		r.heard = now
-		if feeder.Epoch == own.Epoch && feeder.Serial < own.Serial {
-			return errBehind
-		}
+	case feeder.Epoch == own.Epoch && feeder.Serial < own.Serial:
+		return errBehind
+	case feeder.Epoch == own.Epoch:
 		return nil
 	}
 	r.strange[r.next] = true
-	if len(r.strange) < len(r.masters) && now.Sub(r.heard) < epochPatience {
+	if len(r.strange) < len(r.masters) {
 		return errEpoch
 	}
 	return nil
@@ -88,7 +89,7 @@ type outcome uint8
 const (
 	unreached outcome = iota // or refused
 	declined                 // by accept
-	unfed                    // reached, and it did not say hello
+	unfed                    // reached, and it did not say hello, or refused the slave
 	lost                     // fed, and the stream did not end in order
 	ended                    // fed, and the stream did
 )

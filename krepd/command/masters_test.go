@@ -20,6 +20,7 @@ import (
 // fakeMaster is a master as the slave sees it.
 type fakeMaster struct {
 	down, paused, breaks bool
+	resync               bool // gives the slave a full copy, whatever that has
 	at                   wire.Point
 }
 
@@ -69,16 +70,20 @@ func (x *fakeMasters) serve(ctx context.Context, m slavelist.Slave, accept accep
 	if err := accept(f.at, slave); err != nil {
 		return err
 	}
+	if f.at.Epoch == slave.Epoch && f.at.Serial < slave.Serial && !f.resync {
+		return fmt.Errorf("%w: slave is ahead", receiver.ErrNotFed)
+	}
 	x.mu.Lock()
 	if x.fedBy != m.Host {
 		x.hands++
 	}
 	x.fedBy = m.Host
 	x.mu.Unlock()
-	if f.at.Epoch != slave.Epoch {
+	if f.at.Epoch != slave.Epoch || f.resync {
 		pause(ctx, time.Second)
 		x.mu.Lock()
 		x.copies++
+		x.masters[m.Host].resync = false
 		x.mu.Unlock()
 	}
 	for ctx.Err() == nil {
@@ -124,10 +129,11 @@ func (x *fakeMasters) set(master string, f func(*fakeMaster)) {
 	f(x.masters[master])
 }
 
-func down(m *fakeMaster)   { m.down = true }
-func up(m *fakeMaster)     { m.down = false }
-func paused(m *fakeMaster) { m.paused = true }
-func fed(m *fakeMaster)    { m.paused = false }
+func down(m *fakeMaster)    { m.down = true }
+func up(m *fakeMaster)      { m.down = false }
+func paused(m *fakeMaster)  { m.paused = true }
+func fed(m *fakeMaster)     { m.paused = false }
+func rebuild(m *fakeMaster) { m.resync = true }
 func to(epoch, serial uint64) func(*fakeMaster) {
 	return func(m *fakeMaster) { m.at = wire.Point{Epoch: epoch, Serial: serial} }
 }
@@ -163,17 +169,72 @@ func TestPausedMaster(t *testing.T) {
 	})
 }
 
-// A master that is behind the slave is not taken: not for a while, and not while it is the only one there.
+// A master that is behind the slave is not taken: not for a while, and not while it is the only one there, unless
+// its administrator says so.
 func TestMasterBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		at := wire.Point{Epoch: 7, Serial: 5}
 		x := startMasters(t, at, map[string]*fakeMaster{"a": {at: at}, "b": {at: wire.Point{Epoch: 7, Serial: 3}}}, "a", "b")
-		defer x.wait()
 		x.after(time.Minute, "a", at, 0, 1)
 		x.set("a", down)
 		x.after(time.Hour, "a", at, 0, 1)
 		x.set("b", to(7, 5)) // has caught up
 		x.after(time.Minute, "b", at, 0, 2)
+		x.wait()
+
+		x = startMasters(t, at, map[string]*fakeMaster{"a": {at: at}, "b": {at: wire.Point{Epoch: 7, Serial: 3}}}, "a", "b")
+		x.after(time.Minute, "a", at, 0, 1)
+		x.set("a", down) // for good
+		x.set("b", rebuild)
+		x.after(11*time.Minute, "b", wire.Point{Epoch: 7, Serial: 3}, 1, 2)
+		x.wait()
+	})
+}
+
+// The master followed last may have fallen back itself, restored from a backup, say. krep resync rebuilds the slave then
+// as it does where there is no other; until then one that is not behind feeds it.
+func TestMasterFellBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at, back := wire.Point{Epoch: 7, Serial: 5}, wire.Point{Epoch: 7, Serial: 3}
+		x := startMasters(t, at, map[string]*fakeMaster{"a": {at: at}, "b": {at: wire.Point{Epoch: 6, Serial: 9}}, "c": {at: at}}, "a", "b", "c")
+		x.after(time.Minute, "a", at, 0, 1)
+		x.set("c", down)
+		x.set("a", down)
+		x.after(time.Minute, "a", at, 0, 1)
+		x.set("a", func(m *fakeMaster) { m.down, m.at = false, back })
+		x.after(3*time.Hour, "a", at, 0, 1) // b is in another epoch, and a, followed last, is there
+		x.set("a", rebuild)
+		x.after(time.Minute, "a", back, 1, 1)
+		x.wait()
+	})
+}
+
+// A relay that is left behind, because what fed it is gone, does not keep the slave from a master that has taken
+// its place with a new epoch.
+func TestLeftBehindAndPromoted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at, promoted := wire.Point{Epoch: 7, Serial: 5}, wire.Point{Epoch: 8, Serial: 1}
+		x := startMasters(t, at, map[string]*fakeMaster{"a": {at: at}, "b": {at: wire.Point{Epoch: 7, Serial: 3}}, "c": {at: promoted}}, "a", "b", "c")
+		x.after(time.Minute, "a", at, 0, 1)
+		x.set("a", down)
+		x.after(9*time.Minute, "a", at, 0, 1)
+		x.after(2*time.Minute, "c", promoted, 1, 2)
+		x.after(10*time.Hour, "c", promoted, 1, 2)
+		x.wait()
+	})
+}
+
+// A master that is named twice is one: the next has its turn, and the slave has no choice where there is no other.
+func TestMasterNamedTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at := wire.Point{Epoch: 7, Serial: 5}
+		x := startMasters(t, at, map[string]*fakeMaster{"a": {down: true}, "b": {at: at}}, "a", "a", "b")
+		x.after(time.Minute, "b", at, 0, 1)
+		x.wait()
+		other := wire.Point{Epoch: 8, Serial: 1}
+		x = startMasters(t, at, map[string]*fakeMaster{"a": {at: other}}, "a", "a")
+		x.after(10*time.Second, "a", other, 1, 1)
+		x.wait()
 	})
 }
 
@@ -237,7 +298,9 @@ func TestNoChoice(t *testing.T) {
 		x.after(10*time.Second, "a", at, 1, 1)
 		x.wait()
 		x = startMasters(t, wire.Point{Epoch: 7, Serial: 9}, map[string]*fakeMaster{"a": {at: at}}, "a") // it will say so itself
-		x.after(10*time.Second, "a", at, 0, 1)
+		x.after(10*time.Second, "", wire.Point{Epoch: 7, Serial: 9}, 0, 0)
+		x.set("a", rebuild)
+		x.after(time.Minute, "a", at, 1, 1)
 		x.wait()
 	})
 }
