@@ -17,14 +17,14 @@ type expectation struct {
 
 // Expect asks for a comparison: after serial the content's digest must be this. If the database
 // is not there yet it stops there for a moment on its way, and compares; if it is past, the
-// question is dropped. One question is kept at a time, the older one.
+// question is dropped. One question is kept at a time, that of the lower serial.
 func (a *Applier) Expect(e deltafile.Epoch, serial uint64, digest [32]byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.applied.Epoch != e || serial < a.applied.Serial || a.broken != nil {
 		return
 	}
-	if a.expect.set && a.expect.epoch == e && a.expect.serial > a.applied.Serial {
+	if a.expect.set && a.expect.epoch == e && a.expect.serial > a.applied.Serial && a.expect.serial <= serial {
 		return
 	}
 	a.expect = expectation{e, serial, digest, true}

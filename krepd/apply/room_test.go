@@ -80,3 +80,18 @@ func TestTroubleIsToldOnce(t *testing.T) {
 		t.Errorf("told %d times:\n%s", n, log.String())
 	}
 }
+
+// A digest announced for a serial that does not come, by a master that has lost its end in a power cut
+// or is broken, does not keep the ones of serials that do from being compared.
+func TestExpectNearer(t *testing.T) {
+	b := newBench(t)
+	b.add(3)
+	b.run()
+	b.reaches(3)
+	b.a.Expect(7, 1<<40, [32]byte{1})
+	b.a.Expect(7, 3, [32]byte{9})
+	b.until("a difference", func() bool { return b.a.Broken() != nil })
+	if broken := b.a.Broken(); !broken.Diverged || broken.Serial != 3 {
+		t.Errorf("%+v", broken)
+	}
+}
