@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"krealm/deltafile"
+	"krealm/internal/repeats"
 )
 
 // Acked tells that Options.Safe may return more than before.
@@ -116,9 +117,14 @@ func (f *Feed) truncate(ctx context.Context, e deltafile.Epoch, upto uint64) (ag
 		if errors.As(err, &damage) {
 			return false, err
 		}
-		f.o.Log.Error().Err(err).Msg("delta file could not be cut, trying again") // a full disk, say
+		if f.failed.Again(repeats.Trouble, "", time.Now()) {
+			f.o.Log.Error().Err(err).Int("times", f.failed.Times()).Msg("delta file could not be cut, trying again") // a full disk, say
+		}
 		f.troubled(err.Error())
 		return true, nil
+	}
+	if times, since, tell := f.failed.Over(repeats.Trouble); tell {
+		f.o.Log.Info().Int("times", times).Time("since", since).Msg("delta file can be cut again")
 	}
 	f.troubled("")
 	f.cutAt(base)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"krealm/deltafile"
+	"krealm/internal/repeats"
 )
 
 // Defaults of Options.
@@ -52,7 +53,8 @@ type Feed struct {
 	acked   chan struct{} // wakes cut
 	resting atomic.Bool   // cut wants to be woken
 	made    time.Time
-	moved   atomic.Int64 // when something was acknowledged or appended last: so long after made
+	failed  repeats.Spell // cuts; for cut alone
+	moved   atomic.Int64  // when something was acknowledged or appended last: so long after made
 
 	mu      sync.Mutex
 	base    deltafile.State // where the file begins
