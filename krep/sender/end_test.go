@@ -77,6 +77,45 @@ func TestResyncAtTheEndOfACopy(t *testing.T) {
 	})
 }
 
+// TestResyncBehindACopy: a full copy that is asked for when the slave may have loaded the one before, but has not
+// said so, is another one.
+func TestResyncBehindACopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b *bench
+		copies := 0
+		b = newBench(t, func(e *end) {
+			at := deltafile.State{}
+			n := 0
+			if b.safely(func() { n = copies }); n > 0 {
+				at = baseOf(b)
+			}
+			e.hello(at)
+			for m := e.any(); m != nil; m = e.any() {
+				switch m := m.(type) {
+				case *wire.Heartbeat:
+					e.send(&wire.Heartbeat{})
+				case *wire.SnapshotEnd:
+					b.safely(func() { copies++ })
+					b.wg.Go(func() { // it is loaded, and its word takes its time
+						<-time.After(time.Second)
+						e.send(&wire.SnapshotEnd{Size: m.Size})
+					})
+				}
+			}
+		}, nil)
+		b.run()
+		<-time.After(500 * time.Millisecond)
+		if err := b.set.Resync(b.status().Name); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Minute)
+		b.stop()
+		if copies != 2 {
+			t.Errorf("%d full copies", copies)
+		}
+	})
+}
+
 // TestErrorIsOver: what was wrong is not said of a stream that runs, and is said of one of many that all
 // break. Whichever it is, it is logged once.
 func TestErrorIsOver(t *testing.T) {

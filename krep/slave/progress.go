@@ -68,6 +68,7 @@ type Progress struct {
 	CopySize   uint64
 	hold       uint64 // first serial the slave will not find in the copy, less one
 	letGo      uint64 // NeedFull stands until this is acknowledged: the slave was let go, 0: it was not
+	again      bool   // another full copy was asked for when all of this one was sent, and may be loaded
 	unsaid     bool   // all of a copy was sent, and the slave was lost before it said what it has done with it
 
 	BrokenAt  uint64 // the record it cannot apply, 0: none in particular
@@ -144,7 +145,7 @@ func (p *Progress) force(reason string) { p.NeedFull, p.Forced, p.FullReason = t
 func (p *Progress) OnCopyWanted(last wire.Point) {
 	p.State, p.Epoch, p.hold = Snapshot, last.Epoch, last.Serial
 	p.Sent, p.Spooled, p.Applied, p.Unloaded = 0, 0, 0, true
-	p.Copied, p.CopySize = 0, 0
+	p.Copied, p.CopySize, p.again = 0, 0, false
 }
 
 // OnCopyBegin records the base of the copy that is now being sent.
@@ -168,7 +169,11 @@ func (p *Progress) OnCopyDone() error {
 		return fmt.Errorf("slave has loaded a full copy that it was not sent: %w", ErrForeign)
 	}
 	p.State, p.hold, p.Unloaded = Streaming, 0, false
-	p.NeedFull, p.Forced, p.FullReason, p.letGo = false, false, "", 0
+	p.letGo = 0
+	if !p.again {
+		p.NeedFull, p.Forced, p.FullReason = false, false, ""
+	}
+	p.again = false
 	p.Spooled, p.Applied = p.Sent, p.Sent
 	p.OnAlive()
 	return nil
@@ -262,8 +267,12 @@ func (p *Progress) OnBye() {
 	p.Sent = p.Spooled
 }
 
-// OnResync records that somebody wants the slave rebuilt.
-func (p *Progress) OnResync(reason string) { p.force(reason) }
+// OnResync records that somebody wants the slave rebuilt. A full copy that the slave may have loaded by
+// then is not what he wants.
+func (p *Progress) OnResync(reason string) {
+	p.again = p.State == Snapshot && p.CopySize > 0 && p.Copied >= p.CopySize
+	p.force(reason)
+}
 
 // Stranger tells that the slave has not said where it is in the given epoch: it may have all of it.
 func (p *Progress) Stranger(epoch uint64) bool {
