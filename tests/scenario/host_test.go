@@ -32,6 +32,7 @@ const (
 	realmName = "EXAMPLE.ORG"
 	masterID  = "krep/master.example.org@" + realmName
 	patience  = 20 * time.Second // before a test gives up
+	heartbeat = 200 * time.Millisecond
 )
 
 func slaveID(name string) string { return "krep/" + name + ".example.org@" + realmName }
@@ -139,7 +140,7 @@ func (m *master) start() {
 	m.feed = feed.New(fo)
 	o := sender.Options{
 		Realm: realmName, Feed: feedOf{m.feed}, Source: sourceOf{m.db, m.dir, &m.copies, &m.open}, Log: log,
-		Heartbeat: 200 * time.Millisecond,
+		Heartbeat: heartbeat,
 		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", addr)
@@ -216,8 +217,9 @@ type slave struct {
 	applier  *apply.Applier
 	receiver *receiver.Receiver
 	fs       deltafile.FS
-	delta    string       // of a relay
-	held     net.Listener // keeps the port until the first start
+	delta    string        // of a relay
+	beat     time.Duration // between heartbeats
+	held     net.Listener  // keeps the port until the first start
 	stop     func()
 }
 
@@ -227,7 +229,7 @@ func newSlave(t testing.TB, realm *streamtest.Realm, name string) *slave {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &slave{t: t, name: name, id: slaveID(name), dir: private(t), realm: realm, addr: ln.Addr().String(), allow: []string{masterID}, held: ln}
+	s := &slave{t: t, name: name, id: slaveID(name), dir: private(t), realm: realm, addr: ln.Addr().String(), allow: []string{masterID}, held: ln, beat: heartbeat}
 	t.Cleanup(func() { _ = ln.Close() })
 	if err := os.Chmod(s.dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -284,7 +286,7 @@ func (s *slave) run(log zerolog.Logger) error {
 	}
 	s.applier = apply.New(db, s.spool, log)
 	s.receiver = receiver.New(receiver.Options{Realm: realmName, Spool: s.spool, Applier: standing{s.applier, db}, Inspector: db,
-		Log: log, Heartbeat: 200 * time.Millisecond})
+		Log: log, Heartbeat: s.beat})
 	server := &stream.Server{Handle: s.receiver.Handle, Log: log, Acceptor: s.realm.Acceptor(s.id, s.allow...)}
 	s.release()
 	ln, err := net.Listen("tcp", s.addr)

@@ -35,7 +35,7 @@ func child(dir string) int {
 	if err != nil {
 		return 2
 	}
-	s := &slave{dir: dir, name: "child", id: slaveID("child"), addr: os.Getenv("SCENARIO_ADDR"),
+	s := &slave{dir: dir, name: "child", id: slaveID("child"), addr: os.Getenv("SCENARIO_ADDR"), beat: heartbeat,
 		realm: streamtest.NewRealm(realmName), allow: []string{masterID}}
 	s.realm.SetKey(s.id, k)
 	if err := s.run(zerolog.New(os.Stderr)); err != nil {

@@ -196,7 +196,10 @@ func TestBrokenRecord(t *testing.T) {
 	look := make(chan struct{})
 	looked := sync.OnceFunc(func() { close(look) })
 	defer looked()
-	m.edit = func(o *sender.Options) { o.Jitter = func() float64 { <-look; return 0 } }
+	m.edit = func(o *sender.Options) {
+		o.Heartbeat, o.Jitter = patience, func() float64 { <-look; return 0 }
+	}
+	s.beat = patience // nobody is gone because the machine has no time for him
 	st := m.add(10)
 	m.listed(s)
 	s.start()
