@@ -12,7 +12,7 @@ const (
 
 	minute   = time.Minute
 	hour     = time.Hour
-	maxKinds = 8 // of one spell that are told as they come up
+	maxKinds = 8 // of one spell that are remembered
 )
 
 // Pace is how much of a spell is told.
@@ -32,11 +32,18 @@ var (
 type Spell struct {
 	times             int
 	begun, last, told time.Time
-	kinds             []string // told so far
+	kinds             []kind // the latest, that seen longest ago first
+}
+
+// kind is a sort of failure.
+type kind struct {
+	text string
+	seen time.Time
 }
 
 // Again counts a failure, and says whether it is one to be logged. kind tells failures apart that are
-// not the same: the first of each is.
+// not the same: one that was not seen for Gap is told at once, as if it were the first of a spell, or, where
+// too many others were meanwhile, once a minute.
 func (s *Spell) Again(p Pace, kind string, now time.Time) (tell bool) {
 	if s.times > 0 && now.Sub(s.last) >= Gap {
 		*s = Spell{}
@@ -46,15 +53,30 @@ func (s *Spell) Again(p Pace, kind string, now time.Time) (tell bool) {
 	}
 	s.times++
 	s.last = now
-	tell = s.times <= p.First || s.due(p, now)
-	if !slices.Contains(s.kinds, kind) && len(s.kinds) < maxKinds {
-		s.kinds = append(s.kinds, kind)
-		tell = true
-	}
+	fresh, many := s.note(kind, now)
+	tell = s.times <= p.First || s.due(p, now) || fresh && (!many || now.Sub(s.told) >= minute)
 	if tell {
 		s.told = now
 	}
 	return tell
+}
+
+// note remembers a kind, and says whether it was not seen for Gap, and whether it takes the place of
+// another that was.
+func (s *Spell) note(text string, now time.Time) (fresh, many bool) {
+	i := slices.IndexFunc(s.kinds, func(k kind) bool { return k.text == text })
+	switch {
+	case i >= 0:
+		fresh = now.Sub(s.kinds[i].seen) >= Gap
+		s.kinds = slices.Delete(s.kinds, i, i+1)
+	case len(s.kinds) == maxKinds:
+		fresh, many = true, now.Sub(s.kinds[0].seen) < Gap
+		s.kinds = slices.Delete(s.kinds, 0, 1)
+	default:
+		fresh = true
+	}
+	s.kinds = append(s.kinds, kind{text, now})
+	return fresh, many
 }
 
 func (s *Spell) due(p Pace, now time.Time) bool {

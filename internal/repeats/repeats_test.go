@@ -69,6 +69,51 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// A failure of a new kind is told in a spell that has lasted for days, too, however many others were; and so is
+// one that comes back after another has gone on for a while. Several that alternate are no news, and new ones
+// without end are told once a minute.
+func TestKindsOfALongSpell(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	var s Spell
+	again := func(kind string) bool {
+		now = now.Add(30 * time.Second)
+		return s.Again(Trouble, kind, now)
+	}
+	night := func(kinds ...string) (told int) {
+		for i := range 2 * 60 { // an hour
+			if again(kinds[i%len(kinds)]) {
+				told++
+			}
+		}
+		return told
+	}
+	for i := range 2 * maxKinds {
+		again(fmt.Sprint("trouble ", i))
+	}
+	night("connection refused")
+	if !again("no space left") {
+		t.Error("a new kind is not told")
+	}
+	if n := night("no space left"); n != 1 {
+		t.Errorf("an hour of it is told %d times", n)
+	}
+	if !again("connection refused") {
+		t.Error("an old kind that is back is not told")
+	}
+	if n := night("connection refused", "no space left"); n != 1 { // by the hour
+		t.Errorf("two in turns are told %d times", n)
+	}
+	told := 0
+	for i := range 2 * 60 {
+		if again(fmt.Sprint("another ", i)) {
+			told++
+		}
+	}
+	if told < 55 || told > 62+maxKinds {
+		t.Errorf("new ones for an hour are told %d times", told)
+	}
+}
+
 func TestKind(t *testing.T) {
 	reset := func(port int) error { return fmt.Errorf("read tcp 192.0.2.1:%d: connection reset by peer", port) }
 	if a, b := Kind(reset(7754)), Kind(reset(40123)); a != b || a == Kind(errors.New("other")) {
