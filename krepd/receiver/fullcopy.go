@@ -16,6 +16,7 @@ var errCopy = errors.New("full copy is damaged")
 // fullCopy receives, verifies and loads a full copy.
 func (s *session) fullCopy(m *wire.SnapshotBegin) error {
 	s.setCopying(m.Size)
+	s.tellCopy()
 	name := s.o.Spool.Path() + ".full"
 	err := s.o.FS.Remove(name) // of an attempt that a kill has ended
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

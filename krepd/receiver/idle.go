@@ -20,6 +20,7 @@ type troubles struct {
 	idle    repeats.Spell // it has connected, or was connected to, and not said hello: it has paused this slave, say
 	streams repeats.Spell // that were lost
 	rivals  repeats.Spell // whose place it has taken
+	copies  repeats.Spell // full copies that have begun
 }
 
 // of returns the troubles with a feeder: one of those that are allowed. r.mu is held.
@@ -76,6 +77,16 @@ func (s *session) welcome() {
 	s.greeted = true
 	s.r.mu.Unlock()
 	s.log.Info().Int("not_fed_before", before).Msg("feeder connected")
+}
+
+// tellCopy lets a full copy be told of, which may take hours, also in a stream that comes after many that were lost;
+// but not each of those that are lost themselves.
+func (s *session) tellCopy() {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	if s.r.of(s.feeder.Principal).copies.Again(repeats.Trouble, "", time.Now()) {
+		s.log = s.loud
+	}
 }
 
 // gone logs the end of a stream that was fed. Trouble, and what ends in order soon, is told as

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"krealm/deltafile"
 	"krealm/internal/wire"
 )
 
@@ -58,6 +59,51 @@ func TestStreamsThatBreak(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCopyAfterTheTrouble: what mends a night of lost streams is told when it begins, and when it has come.
+func TestCopyAfterTheTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		var log bytes.Buffer
+		b.rec.o.Log = zerolog.New(zerolog.SyncWriter(&log))
+		copied := func(whole bool) {
+			f := b.connect()
+			f.hello()
+			base := deltafile.Initial(realmName, 9, time.Unix(1700000000, 0))
+			raw := fullCopy(t, base, 1000)
+			f.send(&wire.SnapshotBegin{Base: wire.Point{Epoch: 9, Hash: base.Hash}, Size: uint64(len(raw))})
+			if whole {
+				f.send(&wire.SnapshotChunk{Data: raw})
+				f.send(&wire.SnapshotEnd{Size: uint64(len(raw))})
+				want[*wire.SnapshotEnd](f)
+			}
+			_ = f.conn.Close()
+			b.wg.Wait()
+		}
+		for range 120 {
+			f := b.connect()
+			f.hello()
+			_ = f.conn.Close()
+			b.wg.Wait()
+			<-time.After(30 * time.Second)
+		}
+		log.Reset()
+		copied(true)
+		for _, text := range []string{"receiving full copy", "full copy loaded"} {
+			if n := strings.Count(log.String(), text); n != 1 {
+				t.Errorf("%d lines of %s:\n%s", n, text, &log)
+			}
+		}
+		log.Reset()
+		for range 120 { // each is lost
+			<-time.After(30 * time.Second)
+			copied(false)
+		}
+		if n := strings.Count(log.String(), "receiving full copy"); n < 3 || n > 15 {
+			t.Errorf("%d lines of copies in vain:\n%s", n, &log)
+		}
+	})
 }
 
 // TestQuarrel: two feeders that take the slave from one another fill no log.
