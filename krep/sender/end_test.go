@@ -195,3 +195,35 @@ func TestGoodbyeToTheUnlisted(t *testing.T) {
 		b.stop()
 	})
 }
+
+// TestCopyAfterTheTrouble: the full copy that mends a night of lost streams is told, and why it was due.
+func TestCopyAfterTheTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b *bench
+		up := false
+		b = newBench(t, func(e *end) {
+			there := false
+			b.safely(func() { there = up })
+			if !there {
+				return
+			}
+			e.hello(deltafile.State{})
+			for m := e.next(); m != nil; m = e.next() {
+				if m, ok := m.(*wire.SnapshotEnd); ok {
+					e.send(&wire.SnapshotEnd{Size: m.Size})
+				}
+			}
+		}, nil)
+		b.run()
+		<-time.After(2 * time.Hour)
+		before := len(b.log.String())
+		b.safely(func() { up = true })
+		<-time.After(40 * time.Second) // less than a stream must last to end the trouble
+		b.stop()
+		for _, text := range []string{"slave needs a full copy", "slave is empty", "sending full copy", "full copy loaded"} {
+			if !strings.Contains(b.log.String()[before:], text) {
+				t.Errorf("%q is not told", text)
+			}
+		}
+	})
+}

@@ -172,6 +172,7 @@ func (l *link) hello(ctx context.Context) (slave.Plan, error) {
 	case slave.PlanWait:
 		return 0, l.fail(wire.ReasonInternal, why)
 	case slave.PlanFull:
+		l.log = l.s.copyLog(l.log, why)
 		l.log.Warn().Str("reason", why).Str("peer", l.conn.RemoteAddr()).Msg("slave needs a full copy")
 	default:
 		l.log.Info().Uint64("spooled", h.Point.Serial).Uint64("applied", h.Applied).

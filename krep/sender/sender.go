@@ -62,6 +62,7 @@ type Sender struct {
 	rival  rival
 
 	trouble repeats.Spell // streams that were lost, or not had
+	full    repeats.Spell // full copies that were due at the hellos
 	away    repeats.Spell // a slave that has connected and was not to be fed
 }
 
@@ -215,6 +216,17 @@ func (s *Sender) attemptLog() zerolog.Logger {
 		return s.log.Level(zerolog.ErrorLevel)
 	}
 	return s.log
+}
+
+// copyLog is the log for a full copy and its reason: a copy may take an hour, and mends what came before. Those
+// that are lost themselves are told as repeats.Trouble has it.
+func (s *Sender) copyLog(attempt zerolog.Logger, why string) zerolog.Logger {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.full.Again(repeats.Trouble, repeats.Kind(errors.New(why)), time.Now()) {
+		return s.log
+	}
+	return attempt
 }
 
 // recovered ends the trouble when a stream has lasted for goodStream, and says so if not all of it was told.
