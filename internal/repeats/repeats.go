@@ -92,6 +92,9 @@ func (s *Spell) Quiet(p Pace, now time.Time) bool {
 	return s.times >= p.First && s.times > 0 && now.Sub(s.last) < Gap && !s.due(p, now)
 }
 
+// Stale says that there was no failure for so long that the next one begins a new spell.
+func (s *Spell) Stale(now time.Time) bool { return s.times == 0 || now.Sub(s.last) >= Gap }
+
 // Times returns how many failures there were.
 func (s *Spell) Times() int { return s.times }
 

@@ -77,10 +77,39 @@ func TestRefusalsOfOneClient(t *testing.T) {
 		t.Errorf("%d lines of what is new", n)
 	}
 	for i := range 10 * maxSpells {
-		r.log(l, &Refusal{Peer: fmt.Sprintf("[2001:db8::%x]:1", i), Err: ErrProtocol}, now)
+		r.log(l, &Refusal{Peer: fmt.Sprintf("[2001:db8:0:%x::1]:1", i), Err: ErrProtocol}, now)
 	}
-	if len(r.spells) > maxSpells {
-		t.Errorf("%d remembered", len(r.spells))
+	if n := len(r.hosts.spells); n != maxSpells {
+		t.Errorf("%d remembered", n)
+	}
+	if host("[2001:db8::1]:7") != host("[2001:db8::2]:8") || host("[2001:db8:1::1]:7") == host("[2001:db8::1]:7") || host("192.0.2.1:7") == host("192.0.2.2:7") ||
+		host("[::ffff:192.0.2.1]:7") != host("192.0.2.1:9") || host("[fe80::1%eth0]:7") == host("[fe80::2%eth0]:7") {
+		t.Error("hosts are mixed up")
+	}
+}
+
+// A host that has more addresses than are remembered, and new words each time, neither fills the log nor keeps
+// from it what is wrong with a client that has said who it is.
+func TestRefusalsOfACrowd(t *testing.T) {
+	for _, form := range []string{"[2001:db8::%x:%x]:1", "[2001:db8:%x:%x::1]:1"} {
+		var out bytes.Buffer
+		l := zerolog.New(&out)
+		var r refusals
+		now := time.Unix(1700000000, 0)
+		for i := range 6 * 3600 * 5 { // for six hours
+			now = now.Add(200 * time.Millisecond)
+			r.log(l, &Refusal{Peer: fmt.Sprintf(form, i>>16, i&0xffff), Err: fmt.Errorf("preface %q: %w", fmt.Sprintf("%c%c", 'a'+i%26, 'a'+i/26%26), ErrProtocol)}, now)
+			if i == 5*3600*5 {
+				before := strings.Count(out.String(), "krep/a@R")
+				r.log(l, &Refusal{Peer: "192.0.2.1:1", Client: "krep/a@R", Err: ErrNotAllowed}, now)
+				if strings.Count(out.String(), "krep/a@R") == before {
+					t.Error("a client with a name is not told of")
+				}
+			}
+		}
+		if n := strings.Count(out.String(), "\n"); n > maxSpells+40 {
+			t.Errorf("%s: %d lines", form, n)
+		}
 	}
 }
 

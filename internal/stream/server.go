@@ -11,16 +11,12 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
-
-	"krealm/internal/repeats"
 )
 
 // Limits of a Server.
 const (
-	DefaultMaxPending = 64               // handshakes at a time
-	acceptRetry       = time.Second      // after Accept fails, for want of descriptors say
-	refusalBurst      = 20               // refusals logged one by one in a refusalPeriod
-	refusalPeriod     = 10 * time.Second // the rest is counted
+	DefaultMaxPending = 64          // handshakes at a time
+	acceptRetry       = time.Second // after Accept fails, for want of descriptors say
 )
 
 // Server accepts connections on listeners and passes on those that authenticate.
@@ -135,69 +131,4 @@ func (p *pending) add(nc net.Conn, limit int) (done func() bool) {
 		}
 		return w.pushed
 	}
-}
-
-// refusals logs refused connections: those of one client, or of one host that has not said who it is, as
-// repeats.Trouble has it, and when they come in floods only their number.
-type refusals struct {
-	mu     sync.Mutex
-	since  time.Time
-	logged int
-	silent int
-	spells map[string]*repeats.Spell // by client or host
-}
-
-// maxSpells bounds how many clients and hosts are remembered.
-const maxSpells = 256
-
-// again counts a refusal, and says whether it is to be logged as far as its client goes.
-func (r *refusals) again(refusal *Refusal, now time.Time) (tell bool, times int) {
-	who := refusal.Client
-	if who == "" {
-		who, _, _ = net.SplitHostPort(refusal.Peer)
-	}
-	spell := r.spells[who]
-	if spell == nil {
-		if len(r.spells) >= maxSpells || r.spells == nil {
-			r.spells = make(map[string]*repeats.Spell)
-		}
-		spell = new(repeats.Spell)
-		r.spells[who] = spell
-	}
-	return spell.Again(repeats.Trouble, repeats.Kind(refusal.Err), now), spell.Times()
-}
-
-func (r *refusals) log(l zerolog.Logger, err error, now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now.Sub(r.since) > refusalPeriod {
-		if r.silent > 0 {
-			l.Warn().Int("connections", r.silent).Msg("more connections refused")
-		}
-		r.since, r.logged, r.silent = now, 0, 0
-	}
-	var refusal *Refusal
-	times := 1
-	if errors.As(err, &refusal) {
-		var tell bool
-		if tell, times = r.again(refusal, now); !tell {
-			return
-		}
-	}
-	if r.logged == refusalBurst {
-		r.silent++
-		return
-	}
-	r.logged++
-	e := l.Warn().Int("times", times)
-	if refusal != nil {
-		e = e.Str("peer", refusal.Peer)
-		if refusal.Client != "" {
-			e = e.Str("client", refusal.Client)
-		}
-		if err == error(refusal) {
-			err = refusal.Err
-		}
-	}
-	e.Err(err).Msg("connection refused")
 }
