@@ -85,6 +85,7 @@ type krepd struct {
 	receiver *receiver.Receiver
 	server   *stream.Server
 	started  time.Time
+	relay    relay
 
 	keytab    *krb.Keytab
 	connector *connector
@@ -171,7 +172,7 @@ func newKrepd(ctx context.Context, s *settings, log zerolog.Logger) (_ *krepd, e
 	if d.spool, err = spool.Open(s.spool, nil); err != nil {
 		return nil, err
 	}
-	if d.db, err = openDatabase(ctx, s, log); err != nil {
+	if d.db, err = openDatabase(ctx, s, log, &d.relay); err != nil {
 		return nil, err
 	}
 	d.applier = apply.New(wide{d.db}, d.spool, log)
@@ -190,9 +191,9 @@ func (d *krepd) allowed(principal string) bool {
 }
 
 // openDatabase opens the slave's database, or makes an empty one that waits for a full copy.
-func openDatabase(ctx context.Context, s *settings, log zerolog.Logger) (*kdb.DB, error) {
+func openDatabase(ctx context.Context, s *settings, log zerolog.Logger, trouble *relay) (*kdb.DB, error) {
 	o := kdb.Options{DeltaFile: s.delta, VerifyDelta: true, KeepChanges: s.Realm.KeepChanges, OnDrainError: func(err error) {
-		log.Error().Err(err).Msg("delta file for the next tier could not be written")
+		trouble.note(log, err)
 	}, OnDeltaDamage: func(err error) {
 		log.Warn().Err(err).Str("kept", s.delta+".damaged").Msg("delta file for the next tier was damaged and is written anew")
 	}}

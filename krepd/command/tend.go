@@ -3,8 +3,12 @@ package command
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"krealm/internal/repeats"
 	"krealm/kdc/kdb"
 )
 
@@ -19,7 +23,6 @@ const tendEvery = time.Second
 func (d *krepd) tend(ctx context.Context, every time.Duration) error {
 	t := time.NewTicker(every)
 	defer t.Stop()
-	told := ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -29,13 +32,30 @@ func (d *krepd) tend(ctx context.Context, every time.Duration) error {
 		if d.db.Replaced() {
 			return fmt.Errorf("database %q: %w", d.db.Path(), kdb.ErrReplaced)
 		}
-		err := d.db.Drain(ctx)
-		switch {
-		case err == nil || ctx.Err() != nil:
-			told = ""
-		case err.Error() != told:
-			told = err.Error()
-			d.log.Error().Err(err).Msg("delta file for the next tier could not be written, trying again")
+		if err := d.db.Drain(ctx); ctx.Err() == nil {
+			d.relay.note(d.log, err)
 		}
+	}
+}
+
+// relay is the trouble with writing the delta file for the next tier, which each change meets, and tend. The zero
+// relay has none.
+type relay struct {
+	mu      sync.Mutex
+	trouble repeats.Spell
+}
+
+// note logs that the delta file could not be written, as repeats.Trouble has it, and that it could again: nil.
+func (r *relay) note(log zerolog.Logger, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		if r.trouble.Again(repeats.Trouble, repeats.Kind(err), time.Now()) {
+			log.Error().Err(err).Int("times", r.trouble.Times()).Msg("delta file for the next tier could not be written, trying again")
+		}
+		return
+	}
+	if times, since, _ := r.trouble.Over(repeats.Trouble); times > 0 {
+		log.Info().Int("times", times).Time("since", since).Msg("delta file for the next tier is written again")
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -80,6 +82,30 @@ func TestRelayDrainsLater(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// A relay whose delta file cannot be written for a day says so again and again, but not with each change and each
+// second, and says when that is over.
+func TestRelayTroubleIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log, r := zerolog.New(&out), new(relay)
+		r.note(log, nil)
+		for range 24 * 3600 {
+			<-time.After(time.Second)
+			r.note(log, errors.New("no space left on device"))
+		}
+		if n := strings.Count(out.String(), "could not be written"); n < 30 || n > 40 {
+			t.Errorf("told %d times in a day", n)
+		}
+		out.Reset()
+		for range 10 {
+			r.note(log, nil)
+		}
+		if n := strings.Count(out.String(), "\n"); n != 1 || !strings.Contains(out.String(), "is written again") {
+			t.Errorf("its end:\n%s", &out)
+		}
+	})
 }
 
 // endOf starts the daemon of a host and returns what it ends with.
