@@ -35,13 +35,14 @@ func Logger(stderr io.Writer, program string, debug bool) zerolog.Logger {
 }
 
 // Signals returns a context that ends with the first SIGINT or SIGTERM, and a channel of
-// SIGHUPs. After stop signals have their usual effect again: a second one kills.
+// SIGHUPs. After the first SIGINT or SIGTERM, and after stop, these have their usual effect again: a second one kills. A
+// SIGHUP never does: to read the configuration again is nothing that a program which ends is killed for.
 func Signals(parent context.Context) (ctx context.Context, hup <-chan os.Signal, stop func()) {
 	ctx, cancel := signal.NotifyContext(parent, syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, cancel)
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGHUP)
-	return ctx, c, func() { signal.Stop(c); cancel() }
+	return ctx, c, cancel
 }
 
 // List is a flag that may be given several times.
