@@ -45,6 +45,14 @@ func Signals(parent context.Context) (ctx context.Context, hup <-chan os.Signal,
 	return ctx, c, cancel
 }
 
+// Interrupts is Signals for a command, which has nothing to read again: a SIGHUP, of the terminal that is closed
+// mostly, ends the context as well.
+func Interrupts(parent context.Context) (ctx context.Context, stop func()) {
+	ctx, cancel := signal.NotifyContext(parent, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, cancel)
+	return ctx, cancel
+}
+
 // List is a flag that may be given several times.
 type List []string
 

@@ -15,3 +15,15 @@ func TestHangupAtTheEnd(t *testing.T) {
 	}
 	<-hup
 }
+
+// A command that follows something ends with its terminal.
+func TestHangupEndsACommand(t *testing.T) {
+	_, _, ignore := Signals(t.Context()) // so that the program goes on
+	defer ignore()
+	ctx, stop := Interrupts(t.Context())
+	defer stop()
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	<-ctx.Done()
+}

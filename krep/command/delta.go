@@ -256,7 +256,7 @@ func deltaAppend(f *deltaFlags, args []string) int {
 	if err != nil {
 		return fail(f.stderr, err)
 	}
-	ctx, _, stop := daemon.Signals(context.Background())
+	ctx, stop := daemon.Interrupts(context.Background())
 	defer stop()
 	last, err := delta.Append(ctx, f.path, deltafile.State{}, lines, *each)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -304,7 +304,7 @@ func deltaInit(f *deltaFlags, args []string) int {
 	if err != nil {
 		return fail(f.stderr, err)
 	}
-	ctx, _, stop := daemon.Signals(context.Background())
+	ctx, stop := daemon.Interrupts(context.Background())
 	defer stop()
 	last, err := delta.Begin(ctx, f.path, want, *force)
 	if err != nil {

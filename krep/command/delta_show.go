@@ -154,7 +154,7 @@ func deltaFollow(f *deltaFlags, args []string) int {
 	if status, ok := f.parse(args); !ok {
 		return status
 	}
-	ctx, _, stop := daemon.Signals(context.Background())
+	ctx, stop := daemon.Interrupts(context.Background())
 	defer stop()
 	if err := f.follow(ctx, newPrinter(f.stdout, *asJSON, *after)); err != nil && ctx.Err() == nil {
 		return f.fail(err)
