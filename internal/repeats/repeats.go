@@ -21,9 +21,11 @@ type Pace struct {
 	Minutely time.Duration // once a minute for so long since then; once an hour afterwards
 }
 
-// The paces of what may be over at once, and of what somebody has asked for.
+// The paces of what may be over at once, of full copies, which somebody may have asked for or which mend
+// trouble, and of what somebody wants to be so.
 var (
 	Trouble = Pace{First: 3, Minutely: 10 * time.Minute}
+	Copies  = Pace{First: 10, Minutely: 10 * time.Minute}
 	Calm    = Pace{First: 1}
 )
 

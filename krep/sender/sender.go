@@ -219,11 +219,11 @@ func (s *Sender) attemptLog() zerolog.Logger {
 }
 
 // copyLog is the log for a full copy and its reason: a copy may take an hour, and mends what came before. Those
-// that are lost themselves are told as repeats.Trouble has it.
+// that are lost themselves are told as repeats.Copies has it.
 func (s *Sender) copyLog(attempt zerolog.Logger, why string) zerolog.Logger {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.full.Again(repeats.Trouble, repeats.Kind(errors.New(why)), time.Now()) {
+	if s.full.Again(repeats.Copies, repeats.Kind(errors.New(why)), time.Now()) {
 		return s.log
 	}
 	return attempt

@@ -84,7 +84,7 @@ func (s *session) welcome() {
 func (s *session) tellCopy() {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	if s.r.of(s.feeder.Principal).copies.Again(repeats.Trouble, "", time.Now()) {
+	if s.r.of(s.feeder.Principal).copies.Again(repeats.Copies, "", time.Now()) {
 		s.log = s.loud
 	}
 }
