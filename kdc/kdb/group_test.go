@@ -16,8 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"krealm/deltafile"
 )
 
@@ -328,18 +326,7 @@ func TestGateIsFair(t *testing.T) {
 
 // Who holds the gate and never moves, stopped by a debugger say, is gone past.
 func TestGateIsNoLock(t *testing.T) {
-	patience := gatePatience
-	gatePatience = 20 * time.Millisecond
-	defer func() { gatePatience = patience }()
-	db := newMaster(t, Options{})
-	put(t, db, princ("a", 1))
-	f, err := os.OpenFile(db.path+gateSuffix, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := flock(f, unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
+	db, f := atTheGate(t, 20*time.Millisecond)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	gatePatience = time.Hour
