@@ -21,13 +21,14 @@ type Pace struct {
 	Minutely time.Duration // once a minute for so long since then; once an hour afterwards
 }
 
-// The paces of what may be over at once, of full copies, which somebody may have asked for or which mend
-// trouble, and of what somebody wants to be so.
+// The paces of what may be over at once, and of what somebody has asked for.
 var (
 	Trouble = Pace{First: 3, Minutely: 10 * time.Minute}
-	Copies  = Pace{First: 10, Minutely: 10 * time.Minute}
 	Calm    = Pace{First: 1}
 )
+
+// often is the pace of what is done again and again and is no trouble by itself.
+var often = Pace{First: 10, Minutely: 10 * time.Minute}
 
 // Spell is a run of failures of one thing. The zero Spell is none. It reads no clock and is not safe for
 // concurrent use.
@@ -117,3 +118,16 @@ func Kind(err error) string {
 		return r
 	}, err.Error())
 }
+
+// Efforts are attempts at something large, each of which is told as it begins: of those that come to nothing
+// as many as Trouble has, of those that are done the first ten, then one a minute. As with Spell.
+type Efforts struct{ vain, all Spell }
+
+// Again counts an attempt, and says whether it is one to be logged.
+func (e *Efforts) Again(kind string, now time.Time) (tell bool) {
+	vain := e.vain.Again(Trouble, kind, now)
+	return e.all.Again(often, kind, now) && vain
+}
+
+// Done tells that the last one has come to its end.
+func (e *Efforts) Done() { e.vain = Spell{} }

@@ -120,3 +120,36 @@ func TestKind(t *testing.T) {
 		t.Errorf("%q, %q", a, b)
 	}
 }
+
+// TestEfforts: those that are done are told as they are asked for, until there are many.
+func TestEfforts(t *testing.T) {
+	told := func(each time.Duration, n int, done bool) (told int) {
+		var e Efforts
+		now := time.Unix(0, 0)
+		for range n {
+			if e.Again("asked for", now) {
+				told++
+			}
+			if done {
+				e.Done()
+			}
+			now = now.Add(each)
+		}
+		return told
+	}
+	for _, c := range []struct {
+		each time.Duration
+		n    int
+		done bool
+		want int
+	}{
+		{time.Second, 9, true, 9},
+		{time.Second, 9, false, 3},
+		{time.Second, 60, true, 10},
+		{time.Hour, 100, true, 100},
+	} {
+		if got := told(c.each, c.n, c.done); got != c.want {
+			t.Errorf("%d, one each %v, done %v: %d told, want %d", c.n, c.each, c.done, got, c.want)
+		}
+	}
+}

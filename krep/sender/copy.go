@@ -75,6 +75,7 @@ func (l *link) copy(ctx context.Context) error {
 		return err
 	}
 	l.at, l.copied, l.oldEpoch = point(base), true, uint64(last.Epoch)
+	l.s.copied()
 	l.log.Info().Uint64("serial", base.Serial).Dur("took_ms", time.Since(start)).Msg("full copy loaded")
 	return nil
 }

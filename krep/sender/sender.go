@@ -61,9 +61,9 @@ type Sender struct {
 	lastRx time.Time
 	rival  rival
 
-	trouble repeats.Spell // streams that were lost, or not had
-	full    repeats.Spell // full copies that were due at the hellos
-	away    repeats.Spell // a slave that has connected and was not to be fed
+	trouble repeats.Spell   // streams that were lost, or not had
+	full    repeats.Efforts // full copies that were due at the hellos
+	away    repeats.Spell   // a slave that has connected and was not to be fed
 }
 
 func newSender(o *Options, entry slavelist.Slave, copies chan struct{}) *Sender {
@@ -218,15 +218,22 @@ func (s *Sender) attemptLog() zerolog.Logger {
 	return s.log
 }
 
-// copyLog is the log for a full copy and its reason: a copy may take an hour, and mends what came before. Those
-// that are lost themselves are told as repeats.Copies has it.
+// copyLog is the log for a full copy and its reason: a copy may take an hour, may have been asked for, and mends
+// what came before.
 func (s *Sender) copyLog(attempt zerolog.Logger, why string) zerolog.Logger {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.full.Again(repeats.Copies, repeats.Kind(errors.New(why)), time.Now()) {
+	if s.full.Again(repeats.Kind(errors.New(why)), time.Now()) {
 		return s.log
 	}
 	return attempt
+}
+
+// copied notes that a full copy was loaded.
+func (s *Sender) copied() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full.Done()
 }
 
 // recovered ends the trouble when a stream has lasted for goodStream, and says so if not all of it was told.

@@ -49,6 +49,7 @@ func (s *session) fullCopy(m *wire.SnapshotBegin) error {
 	}
 	s.r.mu.Lock()
 	s.want, s.copying = false, false
+	s.copied()
 	s.copies++
 	s.feeder.Copied, s.feeder.CopySize = 0, 0
 	s.r.mu.Unlock()

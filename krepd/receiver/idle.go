@@ -17,10 +17,10 @@ const (
 
 // troubles are what goes wrong again and again with one feeder, guarded by Receiver.mu.
 type troubles struct {
-	idle    repeats.Spell // it has connected, or was connected to, and not said hello: it has paused this slave, say
-	streams repeats.Spell // that were lost
-	rivals  repeats.Spell // whose place it has taken
-	copies  repeats.Spell // full copies that have begun
+	idle    repeats.Spell   // it has connected, or was connected to, and not said hello: it has paused this slave, say
+	streams repeats.Spell   // that were lost
+	rivals  repeats.Spell   // whose place it has taken
+	copies  repeats.Efforts // full copies that have begun
 }
 
 // of returns the troubles with a feeder: one of those that are allowed. r.mu is held.
@@ -79,15 +79,17 @@ func (s *session) welcome() {
 	s.log.Info().Int("not_fed_before", before).Msg("feeder connected")
 }
 
-// tellCopy lets a full copy be told of, which may take hours, also in a stream that comes after many that were lost;
-// but not each of those that are lost themselves.
+// tellCopy lets a full copy be told of, which may take hours, also in a stream that comes after many that were lost.
 func (s *session) tellCopy() {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	if s.r.of(s.feeder.Principal).copies.Again(repeats.Copies, "", time.Now()) {
+	if s.r.of(s.feeder.Principal).copies.Again("", time.Now()) {
 		s.log = s.loud
 	}
 }
+
+// copied notes that a full copy was loaded. r.mu is held.
+func (s *session) copied() { s.r.of(s.feeder.Principal).copies.Done() }
 
 // gone logs the end of a stream that was fed. Trouble, and what ends in order soon, is told as
 // repeats.Trouble has it.
