@@ -28,7 +28,7 @@ type DB struct {
 	limiting chan struct{} // likewise, for l
 	l        *conn         // lockout counters, not fsynced
 
-	left atomic.Int32 // see gate
+	gates gates
 
 	mu     sync.Mutex
 	idle   []*conn // readers not in use

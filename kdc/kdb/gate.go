@@ -22,7 +22,7 @@ import (
 const gateSuffix = "-queue"
 
 // gatePatience is longer than the front should ever take: its owner is stopped, or somebody loads.
-var gatePatience = 2 * time.Second
+const gatePatience = 2 * time.Second
 
 // Between two looks at the lock: at first, and at most for the one in front and for others.
 const (
@@ -35,7 +35,20 @@ const (
 type gate struct {
 	path string
 	f    *os.File
-	left *atomic.Int32 // how many of this DB still stand at the gate, though nobody waits for them any more
+	all  *gates
+}
+
+// gates is what those of one DB have in common.
+type gates struct {
+	left     atomic.Int32 // how many still stand at the gate, though nobody waits for them any more
+	patience atomic.Int64 // of tests, in nanoseconds; 0: gatePatience
+}
+
+func (g *gates) wait() time.Duration {
+	if d := time.Duration(g.patience.Load()); d > 0 {
+		return d
+	}
+	return gatePatience
 }
 
 // enter waits for the place in front and returns what gives it up; nil without the place.
@@ -56,12 +69,12 @@ func (g *gate) enter(ctx context.Context) (leave func()) {
 	if !errors.Is(err, unix.EWOULDBLOCK) {
 		return nil
 	}
-	if g.left.Load() > 0 { // whoever is in front has been there for too long
+	if g.all.left.Load() > 0 { // whoever is in front has been there for too long
 		return nil
 	}
 	got := make(chan error, 1)
 	go func() { got <- flock(f, unix.LOCK_EX) }() // a call that nothing can cut short
-	t := time.NewTimer(gatePatience)
+	t := time.NewTimer(g.all.wait())
 	defer t.Stop()
 	select {
 	case err := <-got:
@@ -86,7 +99,7 @@ func (g *gate) announce() {
 
 // abandon leaves the descriptor to the goroutine that waits with it.
 func (g *gate) abandon(got <-chan error) {
-	f, left := g.f, g.left
+	f, left := g.f, &g.all.left
 	g.f = nil
 	left.Add(1)
 	go func() {

@@ -13,10 +13,8 @@ import (
 // how long others wait for him.
 func atTheGate(t *testing.T, patience time.Duration) (*DB, *os.File) {
 	t.Helper()
-	usual := gatePatience
-	gatePatience = patience
-	t.Cleanup(func() { gatePatience = usual })
 	db := newMaster(t, Options{})
+	db.gates.patience.Store(int64(patience))
 	put(t, db, princ("a", 1))
 	f, err := os.OpenFile(db.path+gateSuffix, os.O_RDWR, 0)
 	if err == nil {

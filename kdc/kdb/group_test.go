@@ -329,11 +329,11 @@ func TestGateIsNoLock(t *testing.T) {
 	db, f := atTheGate(t, 20*time.Millisecond)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	gatePatience = time.Hour
+	db.gates.patience.Store(int64(time.Hour))
 	if _, err := db.Update(ctx, putting("a", 4)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
-	gatePatience = 20 * time.Millisecond
+	db.gates.patience.Store(int64(20 * time.Millisecond))
 	put(t, db, princ("a", 2))
 	put(t, db, princ("a", 3))
 	if err := f.Close(); err != nil {

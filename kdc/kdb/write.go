@@ -61,7 +61,7 @@ func (db *DB) openWriter(c **conn, synchronous string) (err error) {
 		*c, err = openConn(db.path, "synchronous = "+synchronous,
 			"secure_delete = FAST", "journal_size_limit = 16777216", "busy_timeout = 0") // begin waits
 		if err == nil {
-			(*c).gate = gate{path: db.path + gateSuffix, left: &db.left}
+			(*c).gate = gate{path: db.path + gateSuffix, all: &db.gates}
 		}
 	}
 	return err
