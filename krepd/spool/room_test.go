@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"krealm/deltafile"
 )
@@ -167,4 +168,41 @@ func TestSettleAppliedOnAFullDisk(t *testing.T) {
 		t.Fatalf("%v, %v", st, err)
 	}
 	goesOn(t, s, last)
+}
+
+// TestNothingBehindAFailedFsync: as long as what an fsync has failed for cannot be written anew, nothing is
+// appended to it, and no sync of it counts.
+func TestNothingBehindAFailedFsync(t *testing.T) {
+	base := deltafile.Initial("EXAMPLE.ORG", 7, time.Unix(1700000000, 0))
+	s, fsys := sickSpool(t, base)
+	cs, err := deltafile.Encode(base, time.Unix(1700000001, 0), []byte("princ\tx;\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(t.Context(), []*deltafile.Changeset{cs}); err != nil {
+		t.Fatal(err)
+	}
+	fsys.sick = true
+	if _, err := s.Sync(); !errors.Is(err, errDisk) {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Settle(t.Context(), base); !errors.Is(err, errDisk) {
+		t.Fatalf("settled: %v", err)
+	}
+	fsys.sick = false
+	if err := s.Append(t.Context(), []*deltafile.Changeset{cs}); !errors.Is(err, errUnsettled) {
+		t.Errorf("append: %v", err)
+	}
+	if at, err := s.Sync(); err == nil && at.Serial != 0 {
+		t.Errorf("sync calls %v durable", at)
+	}
+	if _, _, err := s.Settle(t.Context(), base); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(t.Context(), []*deltafile.Changeset{cs}); err != nil {
+		t.Error(err)
+	}
+	if at, err := s.Sync(); err != nil || at.Serial != 1 {
+		t.Errorf("%v, %v", at, err)
+	}
 }

@@ -37,6 +37,7 @@ type Spool struct {
 	durable deltafile.State // synced
 	bytes   int64           // in the file, about
 	from    uint64          // serial that the file starts at, or was tried to be cut at
+	barred  error           // why nothing may be appended, and no sync counts: Settle has not come to its end
 	begun   uint64          // counts settlings and new beginnings: what was appended before is another matter
 }
 
@@ -82,6 +83,8 @@ func (s *Spool) revive() error {
 	}
 	s.mu.Lock()
 	s.app = app
+	s.last = s.durable // of the rest nothing is known, and a sync of the file opened anew proves nothing
+	s.begun++
 	s.mu.Unlock()
 	s.sure = false
 	_ = dead.Close()
@@ -98,6 +101,9 @@ func (s *Spool) Path() string { return s.path }
 func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.State, anew string, err error) {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
+	s.mu.Lock()
+	s.barred = errUnsettled
+	s.mu.Unlock()
 	last, damage, err := s.recover(ctx)
 	var room *RoomError
 	if deltafile.IsFull(err) {
@@ -139,7 +145,7 @@ func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.
 	if room != nil && last.Serial > db.Serial {
 		s.set(last, db.Serial)
 		s.mu.Lock()
-		s.durable = db
+		s.durable, s.barred = db, room
 		s.mu.Unlock()
 		return last, "", room
 	}
@@ -171,6 +177,8 @@ func (s *Spool) recover(ctx context.Context) (last deltafile.State, damage, err 
 	s.sure = err == nil
 	return last, damage, err
 }
+
+var errUnsettled = errors.New("spool is not in order yet")
 
 // RoomError says that a spool is good up to Last and could not be made durable, for there is no room to
 // write it anew: it may be applied, which needs no durable spool, and then be settled again, but not
@@ -208,6 +216,7 @@ func (s *Spool) set(last deltafile.State, from uint64) {
 	defer s.mu.Unlock()
 	s.last, s.durable, s.bytes, s.from = last, last, size, from
 	s.begun++
+	s.barred = nil
 }
 
 // setAside renames the file to NAME.stale.
@@ -248,6 +257,12 @@ func (s *Spool) reset(ctx context.Context, base deltafile.State) error {
 func (s *Spool) Append(ctx context.Context, css []*deltafile.Changeset) error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
+	s.mu.Lock()
+	barred := s.barred
+	s.mu.Unlock()
+	if barred != nil {
+		return barred
+	}
 	last, err := s.app.AppendRaw(ctx, css)
 	if err != nil {
 		return err
@@ -275,7 +290,7 @@ func (s *Spool) Sync() (deltafile.State, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.begun == begun && last.Serial > s.durable.Serial {
+	if s.begun == begun && s.barred == nil && last.Serial > s.durable.Serial {
 		s.durable = last
 	}
 	return s.durable, nil
