@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -153,6 +154,35 @@ func TestSettleOnAFullDisk(t *testing.T) {
 		t.Fatalf("%v, %q, %v", st, anew, err)
 	}
 	goesOn(t, s, last)
+}
+
+// Nor is it called durable for a moment, in which a receiver may look and acknowledge.
+func TestSettleOnAFullDiskIsWatched(t *testing.T) {
+	s, fsys, base, _ := fill(t)
+	_ = s.Close()
+	s, err := Open(s.Path(), fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	var over atomic.Bool
+	defer over.Store(true)
+	wg.Go(func() {
+		for !over.Load() {
+			if at := s.Durable(); at.Serial > base.Serial {
+				t.Errorf("durable for a moment: %v", at)
+				return
+			}
+		}
+	})
+	for range 1000 {
+		var room *RoomError
+		if _, _, err := s.Settle(t.Context(), base); !errors.As(err, &room) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // So does one of which nothing is needed any more.

@@ -101,9 +101,7 @@ func (s *Spool) Path() string { return s.path }
 func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.State, anew string, err error) {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
-	s.mu.Lock()
-	s.barred = errUnsettled
-	s.mu.Unlock()
+	s.bar()
 	last, damage, err := s.recover(ctx)
 	var room *RoomError
 	if deltafile.IsFull(err) {
@@ -143,10 +141,7 @@ func (s *Spool) Settle(ctx context.Context, db deltafile.State) (last deltafile.
 		return db, anew, nil
 	}
 	if room != nil && last.Serial > db.Serial {
-		s.set(last, db.Serial)
-		s.mu.Lock()
-		s.durable, s.barred = db, room
-		s.mu.Unlock()
+		s.setUnsafe(last, db, room)
 		return last, "", room
 	}
 	if room != nil { // nothing of it is needed any more
@@ -180,6 +175,14 @@ func (s *Spool) recover(ctx context.Context) (last deltafile.State, damage, err 
 
 var errUnsettled = errors.New("spool is not in order yet")
 
+// bar lets nothing be appended, and no sync count, until set is called: if what comes now fails, nothing is
+// known of what the file holds.
+func (s *Spool) bar() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.barred = errUnsettled
+}
+
 // RoomError says that a spool is good up to Last and could not be made durable, for there is no room to
 // write it anew: it may be applied, which needs no durable spool, and then be settled again, but not
 // appended to.
@@ -207,16 +210,22 @@ func (e *DamageError) Error() string {
 func (e *DamageError) Unwrap() error { return e.Err }
 
 // set notes what is in the file, all of it durable. from is the serial from which on it is of use.
-func (s *Spool) set(last deltafile.State, from uint64) {
+func (s *Spool) set(last deltafile.State, from uint64) { s.note(last, last, from, nil) }
+
+// setUnsafe notes what is in the file and is not durable beyond what the database has, and why.
+func (s *Spool) setUnsafe(last, db deltafile.State, why error) { s.note(last, db, db.Serial, why) }
+
+// note notes all of it at once: others read it meanwhile, and acknowledge.
+func (s *Spool) note(last, durable deltafile.State, from uint64, barred error) {
 	var size int64
 	if info, err := s.fsys.Stat(s.path); err == nil {
 		size = info.Size
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last, s.durable, s.bytes, s.from = last, last, size, from
+	s.last, s.durable, s.bytes, s.from = last, durable, size, from
 	s.begun++
-	s.barred = nil
+	s.barred = barred
 }
 
 // setAside renames the file to NAME.stale.
@@ -231,6 +240,7 @@ func (s *Spool) setAside() error {
 func (s *Spool) Reset(ctx context.Context, base deltafile.State) error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
+	s.bar()
 	if err := s.revive(); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ var errDisk = errors.New("disk trouble")
 type sickFS struct {
 	deltafile.FS
 	sick   bool
+	stuck  bool   // nothing can be cut off
 	linger func() // called before an fsync, and before a file is put in another's place; nil: not
 }
 
@@ -45,6 +46,13 @@ func (f *sickFS) Rename(oldname, newname string) error {
 type sickFile struct {
 	deltafile.File
 	fs *sickFS
+}
+
+func (f *sickFile) Truncate(size int64) error {
+	if f.fs.stuck {
+		return errDisk
+	}
+	return f.File.Truncate(size)
 }
 
 func (f *sickFile) Sync() error {
@@ -171,5 +179,40 @@ func TestSyncOvertaken(t *testing.T) {
 	}
 	if st, err := s.Sync(); err != nil || st.Serial > anew.Serial || !s.Durable().Same(anew) || !s.Last().Same(anew) {
 		t.Errorf("%v, %v, durable %v, last %v, want %v", st, err, s.Durable(), s.Last(), anew)
+	}
+}
+
+// A new beginning that fails after a failed fsync leaves a file of which nothing is known: nothing is
+// appended to it, and no sync of it counts, until Settle or Reset has come to its end.
+func TestNothingBehindAFailedReset(t *testing.T) {
+	ctx, base := t.Context(), initial(7)
+	s, fsys := sickSpool(t, base)
+	lost, at := some(t, base, 1)
+	if err := s.Append(ctx, lost); err != nil {
+		t.Fatal(err)
+	}
+	fsys.sick, fsys.stuck = true, true
+	if _, err := s.Sync(); !errors.Is(err, errDisk) {
+		t.Fatal(err)
+	}
+	if err := s.Reset(ctx, at); !errors.Is(err, errDisk) {
+		t.Fatal(err)
+	}
+	fsys.sick, fsys.stuck = false, false
+	more, last := some(t, at, 1)
+	if err := s.Append(ctx, more); err == nil {
+		t.Error("appended behind what an fsync has lost")
+	}
+	if st, err := s.Sync(); err == nil && st.Serial != 0 {
+		t.Errorf("sync calls %v durable", st)
+	}
+	if err := s.Reset(ctx, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(ctx, more); err != nil {
+		t.Error(err)
+	}
+	if st, err := s.Sync(); err != nil || !st.Same(last) {
+		t.Errorf("%v, %v", st, err)
 	}
 }
