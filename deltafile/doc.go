@@ -86,7 +86,7 @@
 //
 // A failed fsync is final for its Appender: the kernel may have dropped the bytes and call them
 // clean, so a second fsync, be it by another process, proves nothing: what counts has to be written
-// anew (Recover), or to be somewhere else (an outbox). What a spool wrote since the last good one
+// anew (Recover; AppendLines does it by itself), or to be somewhere else (an outbox). What a spool wrote since the last good one
 // is cut off, so that nobody finds it in the page cache and takes it for durable.
 //
 // # Assumptions

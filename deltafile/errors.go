@@ -34,6 +34,9 @@ var (
 	ErrBehind = errors.New("behind the start of the file")
 	// ErrForeign is what a ForeignError unwraps to.
 	ErrForeign = errors.New("another history")
+	// ErrUnsure says that an fsync has failed and the file could not be written anew: what stands in it may be lost in
+	// a power cut, though a later fsync succeeds.
+	ErrUnsure = errors.New("what the file holds may not be on disk")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("deltafile: closed")
 )

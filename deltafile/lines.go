@@ -17,19 +17,43 @@ import (
 // replaced: *FormatError says that it is damaged or of another realm than want. Without bodies
 // nothing is appended, but a missing file is made.
 //
-// After an error the file holds what it held, or some of the first changesets whole.
+// After an error the file holds what it held, or some of the first changesets whole. What it then holds is on disk, also
+// after an fsync that has failed; ErrUnsure says that it may not be, and that no later success says so.
 func (a *Appender) AppendLines(ctx context.Context, want State, t time.Time, bodies ...[]byte) (State, error) {
 	if err := want.check(); err != nil && want != (State{}) {
 		return State{}, fmt.Errorf("deltafile: append: wanted state: %w", err)
 	}
 	s, err := a.appendLines(ctx, want, t, bodies)
 	if err == nil && a.sync {
-		err = a.Sync()
+		if err = a.Sync(); err != nil {
+			if anew := a.anew(ctx); anew != nil {
+				err = errors.Join(err, fmt.Errorf("%w: %w", ErrUnsure, anew))
+			}
+		}
 	}
 	if err != nil {
 		return State{}, fmt.Errorf("deltafile: append to %q: %w", a.path, err)
 	}
 	return s, nil
+}
+
+// anew writes the file anew after a sync that has failed: nothing else could supply what it holds, and the next
+// sync would succeed without writing that.
+func (a *Appender) anew(ctx context.Context) error {
+	b, err := OpenAppender(a.path, AppenderOptions{FS: a.fsys})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = b.Close() }()
+	if err := b.take(ctx); err != nil {
+		return err
+	}
+	defer b.give()
+	if err := b.refresh(ctx); err != nil {
+		return err
+	}
+	e := b.end
+	return b.replaceWith("")(ctx, content{base: e.base, from: e.head, to: e.off, last: e.state})
 }
 
 func (a *Appender) appendLines(ctx context.Context, want State, t time.Time, bodies [][]byte) (State, error) {

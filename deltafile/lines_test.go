@@ -62,6 +62,46 @@ func TestAppendLinesRefusesDamage(t *testing.T) {
 	}
 }
 
+// TestAppendLinesSyncFails: a change whose fsync has failed may be lost though the next fsync succeeds, and nothing could
+// supply it again. So the file is written anew, and where that fails too it is said.
+func TestAppendLinesSyncFails(t *testing.T) {
+	m, now := newMemFS(), time.Unix(1700000100, 0)
+	lines := func(n int) (State, error) {
+		a, err := OpenAppender("/d/delta", AppenderOptions{FS: m, Sync: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		return a.AppendLines(t.Context(), testBase(), now, testLine(n))
+	}
+	if _, err := lines(1); err != nil {
+		t.Fatal(err)
+	}
+	sick := 1
+	m.fault = func(int) faultKind {
+		if m.log[len(m.log)-1] != "fsync" || sick == 0 {
+			return noFault
+		}
+		sick--
+		return failIt
+	}
+	if _, err := lines(2); !errors.Is(err, errInjected) || errors.Is(err, ErrUnsure) {
+		t.Errorf("an fsync fails: %v", err)
+	}
+	for _, data := range []string{"lost", "zeros"} {
+		if _, css, err := m.after(data, "lost").report(t, "/d/delta"); err != nil || len(css) != 2 {
+			t.Errorf("%s: a power cut leaves %d changesets, %v", data, len(css), err)
+		}
+	}
+	sick = 2
+	if _, err := lines(3); !errors.Is(err, errInjected) || !errors.Is(err, ErrUnsure) {
+		t.Errorf("all fsyncs fail: %v", err)
+	}
+	if s, err := lines(4); err != nil || s.Serial != 4 {
+		t.Errorf("%v, %v", s, err)
+	}
+}
+
 // TestAppendLinesTogether: writers that all find no file make one and share it.
 func TestAppendLinesTogether(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "delta")

@@ -130,6 +130,9 @@ func (f *deltaFlags) fail(err error) int {
 		fail(f.stderr, err, "keep a copy; the good part reads with krep delta show")
 		return exitDamaged
 	}
+	if errors.Is(err, deltafile.ErrUnsure) {
+		return fail(f.stderr, err, "once the disk works: krep delta init -new-epoch")
+	}
 	return fail(f.stderr, err)
 }
 

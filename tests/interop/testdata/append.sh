@@ -37,3 +37,4 @@ hash=$({ printf %s "${hash^^}" | basenc --base16 -d; cat "$work/changeset"; } | 
 printf 'end\t%d\tsha256\t%s\t;\n' "$serial" "$hash" >>"$work/changeset"
 
 dd if="$work/changeset" of="$file" bs=80M iflag=fullblock oflag=append conv=notrunc,fsync status=none # 6, 7
+sync "$(dirname "$(realpath -e "$file")")"
