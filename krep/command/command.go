@@ -51,6 +51,7 @@ type settings struct {
 	principal   string
 	check       bool
 	debug       bool
+	listed      fileStamp // of the slave list, when validate was about to read it
 	limits
 }
 
@@ -119,6 +120,7 @@ func (s *settings) validate() ([]slavelist.Slave, error) {
 	if s.slaves == "" {
 		return nil, errNoSlaves
 	}
+	s.listed = stampOf(s.slaves)
 	return s.loadSlaves()
 }
 

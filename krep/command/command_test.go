@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -232,6 +233,41 @@ func TestStatusAndCommands(t *testing.T) {
 	trouble("")
 	if err := stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A list that others may write is taken up when that is mended, which changes nothing but its mode; and so is one that could
+// not be read for another reason, when it can be.
+func TestListIsMended(t *testing.T) {
+	dir := host(t, section)
+	list := filepath.Join(dir, "slaves")
+	k, _ := daemonOf(t, nil)
+	says := func(want string) func() bool {
+		return func() bool {
+			why := k.listTrouble.Load()
+			return why != nil && strings.Contains(*why, want)
+		}
+	}
+	for name, c := range map[string]struct {
+		spoil, mend func() error
+		says        string
+	}{
+		"mode":      {func() error { return os.Chmod(list, 0o666) }, func() error { return os.Chmod(list, 0o600) }, "lets everybody write"},
+		"directory": {func() error { return os.Rename(list, list+".away") }, func() error { return os.Rename(list+".away", list) }, "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			check(t, c.spoil())
+			await(t, says(c.says))
+			check(t, c.mend())
+			await(t, func() bool { return k.listTrouble.Load() == nil })
+		})
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -214,7 +214,7 @@ func (k *krep) watchList(ctx context.Context, hup <-chan os.Signal) error {
 	defer poll.Stop()
 	settled := time.NewTimer(0)
 	defer settled.Stop()
-	taken := stampOf(k.s.slaves)
+	taken := k.s.listed
 	seen := taken
 	for {
 		select {
@@ -231,12 +231,24 @@ func (k *krep) watchList(ctx context.Context, hup <-chan os.Signal) error {
 			}
 		case <-w.C():
 		case <-poll.C:
+			if k.listTrouble.Load() != nil && k.listMended() {
+				taken = stampOf(k.s.slaves)
+				k.readList(false)
+				continue
+			}
 		}
-		if now := stampOf(k.s.slaves); now != taken && now != seen {
+		if now := stampOf(k.s.slaves); now != seen {
 			seen = now
 			settled.Reset(listSettles)
 		}
 	}
+}
+
+// listMended tells that a list which was not taken up could be now: what was wrong with it need not
+// show in its size or time, as its mode or that of a directory.
+func (k *krep) listMended() bool {
+	list, err := k.s.loadSlaves()
+	return err == nil && len(list) > 0
 }
 
 // readList takes up what the slave list says now.
@@ -266,6 +278,7 @@ const (
 type fileStamp struct {
 	size  int64
 	mtime time.Time
+	mode  os.FileMode
 }
 
 func stampOf(path string) fileStamp {
@@ -273,5 +286,5 @@ func stampOf(path string) fileStamp {
 	if err != nil {
 		return fileStamp{size: -1}
 	}
-	return fileStamp{st.Size(), st.ModTime()}
+	return fileStamp{st.Size(), st.ModTime(), st.Mode()}
 }
