@@ -19,6 +19,7 @@ const (
 	codeBusy       = 5
 	codeReadOnly   = 8
 	codeIOErr      = 10
+	codeCorrupt    = 11
 	codeFull       = 13
 	codeCantOpen   = 14
 	codeConstraint = 19
@@ -237,7 +238,7 @@ func diskTrouble(path string) error {
 	return nil
 }
 
-// annotate gives an engine error the name of the file it happened on, and ErrBusy and ErrFull
+// annotate gives an engine error the name of the file it happened on, and ErrBusy, ErrFull and ErrDamaged
 // to callers that want to tell them apart. Other errors pass unchanged.
 func annotate(path string, err error) error {
 	switch sqliteCode(err) {
@@ -247,6 +248,8 @@ func annotate(path string, err error) error {
 		return fmt.Errorf("kdb: %s: %w", path, ErrBusy)
 	case codeFull:
 		return fmt.Errorf("kdb: %s: %w", path, ErrFull)
+	case codeCorrupt, codeNotADB:
+		return fmt.Errorf("kdb: %s: %w: %w", path, ErrDamaged, err)
 	case codeReadOnly, codeCantOpen, codeIOErr:
 		if cause := diskTrouble(path); cause != nil {
 			return fmt.Errorf("kdb: %s: %w (%w)", path, cause, err)

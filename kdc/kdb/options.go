@@ -70,6 +70,8 @@ var (
 	ErrBusy = errors.New("database locked by another process")
 	// ErrFull: the disk, or the file, is full. Nothing has changed.
 	ErrFull = errors.New("no room left for the database")
+	// ErrDamaged: the engine does not understand its own file.
+	ErrDamaged = errors.New("database file is damaged")
 	// ErrReplaced: the file under a View, or a DB, is no longer the one it opened.
 	ErrReplaced = errors.New("database file replaced")
 	// ErrHistory: a changeset or snapshot of another history than the database's: another

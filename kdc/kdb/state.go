@@ -198,10 +198,11 @@ func (db *DB) state(ctx context.Context) (st state, err error) {
 // K1). A difference is ErrDigest.
 func (db *DB) VerifyDigest(ctx context.Context) error {
 	return db.readTx(ctx, func(c *conn, st *state) error {
-		if err := verifyDigest(ctx, c, st); err != nil {
-			return fmt.Errorf("kdb: %s: %w", db.path, err)
+		err := verifyDigest(ctx, c, st)
+		if errors.Is(err, ErrDigest) {
+			err = fmt.Errorf("kdb: %s: %w", db.path, err)
 		}
-		return nil
+		return err
 	})
 }
 

@@ -213,7 +213,10 @@ func (p *Progress) OnError(e *wire.Error) {
 	p.LastError = e.Reason.String() + ": " + e.Text
 	switch e.Reason {
 	case wire.ReasonBroken:
-		p.LastError = fmt.Sprintf("record %d: %s", e.Serial, e.Text)
+		p.LastError = e.Text
+		if e.Serial > 0 {
+			p.LastError = fmt.Sprintf("record %d: %s", e.Serial, e.Text)
+		}
 		p.NeedFull, p.BrokenAt = true, e.Serial
 	case wire.ReasonDiverged:
 		p.LastError = fmt.Sprintf("content differs at %d", e.Serial)

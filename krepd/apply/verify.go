@@ -12,7 +12,7 @@ import (
 // Verifier recomputes the digest of a database's content; *kdb.DB is one.
 type Verifier interface {
 	// VerifyDigest fails with kdb.ErrDigest when the content is not what the changes have made
-	// of it.
+	// of it, and with kdb.ErrDamaged when it cannot be read because of what is in the file.
 	VerifyDigest(ctx context.Context) error
 	// Stamp tells one state of the database's files from another. settled is false while a
 	// further change might not show in it yet.
@@ -27,8 +27,8 @@ const (
 	verifyShare = 50
 )
 
-// Verify looks every so often whether somebody else has changed the content of the database, and
-// asks for a full copy if so. It runs beside Run until ctx ends, then returns nil. Changes that
+// Verify looks every so often whether somebody else has changed the content of the database, or its file is
+// damaged, and asks for a full copy if so. It runs beside Run until ctx ends, then returns nil. Changes that
 // replication makes keep digest and content together; nothing else is to change it but the
 // lockout fields, which the digest leaves out.
 func (a *Applier) Verify(ctx context.Context, v Verifier, every time.Duration) error {
@@ -55,7 +55,9 @@ func (a *Applier) Verify(ctx context.Context, v Verifier, every time.Duration) e
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, kdb.ErrDigest):
-			a.tampered(err, copies)
+			a.spoiled(err, copies, Broken{Diverged: true, Reason: "content was changed by hand"})
+		case errors.Is(err, kdb.ErrDamaged):
+			a.spoiled(err, copies, Broken{Reason: err.Error()})
 		case err != nil:
 			if failures.Again(repeats.Trouble, repeats.Kind(err), time.Now()) {
 				a.log.Warn().Err(err).Int("times", failures.Times()).Msg("content could not be verified")
@@ -74,15 +76,18 @@ func (a *Applier) loaded() int {
 	return a.copies
 }
 
-// tampered stops applying, unless a full copy has come since the content was read.
-func (a *Applier) tampered(err error, copies int) {
+// spoiled stops applying, unless a full copy has come since the content was read.
+func (a *Applier) spoiled(err error, copies int, b Broken) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.copies != copies || a.loading || a.broken != nil {
 		return
 	}
-	a.log.Error().Err(err).Msg("content was changed by hand; nothing more is applied until a full copy is loaded")
-	a.broken = &Broken{Serial: a.applied.Serial, Diverged: true, Reason: "content was changed by hand"}
+	if b.Diverged {
+		b.Serial = a.applied.Serial
+	}
+	a.log.Error().Err(err).Str("reason", b.Reason).Msg("nothing more is applied until a full copy is loaded")
+	a.broken = &b
 	if a.interrupt != nil {
 		a.interrupt()
 	}

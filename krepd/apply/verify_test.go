@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -106,6 +107,18 @@ func TestVerifyFindsTampering(t *testing.T) {
 		v := &fakeVerifier{stamp: "one", err: kdb.ErrDigest}
 		a := verify(t, v, 30*time.Second, nil)
 		if b := a.Broken(); b == nil || !b.Diverged || len(v.looked) != 1 {
+			t.Errorf("%+v, looked at %v", b, v.looked)
+		}
+	})
+}
+
+// A file that the engine does not understand is not what the changes have made of it either: the slave says so and
+// asks for a full copy, which replaces what is damaged.
+func TestVerifyFindsDamage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &fakeVerifier{stamp: "one", err: fmt.Errorf("db.sqlite: %w: malformed", kdb.ErrDamaged)}
+		a := verify(t, v, 30*time.Second, nil)
+		if b := a.Broken(); b == nil || b.Diverged || b.Serial != 0 || !strings.Contains(b.Reason, "db.sqlite: database file is damaged: malformed") || len(v.looked) != 1 {
 			t.Errorf("%+v, looked at %v", b, v.looked)
 		}
 	})

@@ -110,7 +110,10 @@ func printStatus(w io.Writer, st status) error {
 	} else {
 		row("feeder", "-")
 	}
-	if st.Reason != "" {
+	switch {
+	case st.Reason != "" && st.BrokenAt == 0: // no record in particular
+		row("broken", "%s", st.Reason)
+	case st.Reason != "":
 		row("broken at", "%d: %s", st.BrokenAt, st.Reason)
 	}
 	if st.Trouble != "" {

@@ -1,9 +1,13 @@
 package scenario
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"errors"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -44,5 +48,55 @@ func TestHandMadeChange(t *testing.T) {
 			equal(m, s)
 			s.reaches(m.add(1))
 		})
+	}
+}
+
+// A slave whose database file is damaged, by its disk or by somebody who has written into it, says so to both sides and
+// asks for a full copy. Whether that can be loaded depends on what is damaged; here it cannot.
+func TestDamagedDatabaseFile(t *testing.T) {
+	m, s := pair(t)
+	s.reaches(m.add(300)) // so that there are pages of entries
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	spoil(t, s)
+	wg.Go(func() { _ = s.applier.Verify(ctx, stamped{s}, 100*time.Millisecond) })
+	until(t, "the master is told", func() bool {
+		st := m.status(s)
+		return st.State == "broken" && strings.Contains(st.LastError, "full copy refused: ") && strings.Contains(st.LastError, "database file is damaged")
+	})
+	if b := s.applier.Broken(); b == nil || !strings.Contains(b.Reason, "database file is damaged") {
+		t.Errorf("the slave says of itself: %+v", b)
+	}
+}
+
+// spoil writes over the page in which the table of principals begins.
+func spoil(t *testing.T, s *slave) {
+	t.Helper()
+	path := filepath.Join(s.dir, "db.sqlite")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root, size int64
+	for query, to := range map[string]*int64{
+		"SELECT rootpage FROM sqlite_schema WHERE name = 'principal'": &root, "PRAGMA page_size": &size,
+	} {
+		if err := db.QueryRow(query).Scan(to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var busy, log, done int // what is in the -wal would be read in the page's place
+	if err := errors.Join(db.QueryRow("PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &done), db.Close()); err != nil || busy != 0 {
+		t.Fatal(busy, err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt(bytes.Repeat([]byte{0xee}, 64), (root-1)*size)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
