@@ -16,6 +16,7 @@ import (
 
 // SQLite's primary result codes that this package tells apart.
 const (
+	codeError      = 1
 	codeBusy       = 5
 	codeReadOnly   = 8
 	codeIOErr      = 10

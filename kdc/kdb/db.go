@@ -83,7 +83,7 @@ func create(ctx context.Context, path string, st *state, o Options) (*DB, error)
 	return Open(ctx, path, o)
 }
 
-// Open opens a database: ErrNoDatabase, ErrForeign, ErrVersion and ErrLoose say what is wrong
+// Open opens a database: ErrNoDatabase, ErrForeign, ErrDamaged, ErrVersion and ErrLoose say what is wrong
 // with the file. Unless o.ReadOnly, what a crash kept from the delta file is appended to it; that
 // this fails is told to o.OnDrainError only.
 func Open(ctx context.Context, path string, o Options) (*DB, error) {
@@ -105,6 +105,9 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 		st, err = readState(c)
 		return err
 	})
+	if err == nil && !st.replica && !o.ReadOnly {
+		err = disown(path)
+	}
 	if err == nil {
 		db.realm = st.Realm
 		err = db.openDelta(nil)
@@ -198,21 +201,36 @@ func (db *DB) read(ctx context.Context, fn func(c *conn) error) error {
 
 // readTx runs fn in a read transaction: all of it sees one state, which is st.
 func (db *DB) readTx(ctx context.Context, fn func(c *conn, st *state) error) error {
-	return db.read(ctx, func(c *conn) (err error) {
-		if err := c.exec("BEGIN"); err != nil {
-			return err
+	return db.read(ctx, func(c *conn) error { return c.readTx(fn) })
+}
+
+func (c *conn) readTx(fn func(c *conn, st *state) error) (err error) {
+	if err := c.exec("BEGIN"); err != nil {
+		return err
+	}
+	defer func() {
+		if e := c.exec("COMMIT"); err == nil {
+			err = e
 		}
-		defer func() {
-			if e := c.exec("COMMIT"); err == nil {
-				err = e
-			}
-		}()
-		st, err := readState(c)
-		if err != nil {
-			return err
-		}
-		return fn(c, &st)
-	})
+	}()
+	st, err := readState(c)
+	if err != nil {
+		return err
+	}
+	return fn(c, &st)
+}
+
+// readFile is readTx for whoever wants what the file has, and not what a connection remembers of it.
+func (db *DB) readFile(ctx context.Context, fn func(c *conn, st *state) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c, err := openConn(db.path, "query_only = 1")
+	if err != nil {
+		return annotate(db.path, err)
+	}
+	defer func() { _ = c.close() }() // nothing was written through it
+	return annotate(db.path, c.readTx(fn))
 }
 
 // scan runs a query and fn on each row, looking at ctx now and then.

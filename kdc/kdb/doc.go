@@ -51,4 +51,6 @@
 //	K5  Updates that share a transaction fail alone              TestGroupCommit
 //	K6  an old epoch's delta file never replaces a newer one's   TestStaleDrainKeepsNewEpoch
 //	K7  no writer starves, and the queue never blocks            TestGateIsFair, TestGateIsNoLock
+//	K8  only a damaged replica is set aside, and it is kept      TestSetAside, TestNotSetAside
+//	K9  a view never shows another file than its own             TestViewOfAReplacedFile
 package kdb

@@ -24,6 +24,9 @@ func (db *DB) newEpoch(ctx context.Context, from deltafile.State) (state, error)
 		if !from.IsZero() && !st.Same(from) {
 			return nil
 		}
+		if err := disown(db.path); err != nil {
+			return err
+		}
 		st.replica = false
 		return db.startEpoch(c, st)
 	})

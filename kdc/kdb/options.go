@@ -70,7 +70,7 @@ var (
 	ErrBusy = errors.New("database locked by another process")
 	// ErrFull: the disk, or the file, is full. Nothing has changed.
 	ErrFull = errors.New("no room left for the database")
-	// ErrDamaged: the engine does not understand its own file.
+	// ErrDamaged: SQLite finds the file damaged, or no database at all.
 	ErrDamaged = errors.New("database file is damaged")
 	// ErrReplaced: the file under a View, or a DB, is no longer the one it opened.
 	ErrReplaced = errors.New("database file replaced")

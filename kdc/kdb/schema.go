@@ -153,10 +153,10 @@ func lockDir(dir string) (unlock func(), err error) {
 	return func() { _ = d.Close() }, nil
 }
 
-// removeSides removes the -wal and -shm of a database that is gone. SQLite would take them for the
+// removeSides removes the -wal and -shm of a database that is gone, and what is noted of it. SQLite would take them for the
 // next one's of that name, and old entries would be back.
 func removeSides(path string) error {
-	for _, suffix := range []string{"-wal", "-shm", gateSuffix} {
+	for _, suffix := range []string{"-wal", "-shm", gateSuffix, replicaSuffix} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("kdb: %w", err)
 		}
@@ -188,9 +188,11 @@ func checkFile(path string) error {
 		case err != nil:
 			return fmt.Errorf("kdb: %w", err)
 		case !fi.Mode().IsRegular():
-			return fmt.Errorf("kdb: %s: %w", path+suffix, ErrForeign)
+			return fmt.Errorf("kdb: %s: %w: no regular file", path+suffix, ErrForeign)
 		case fi.Mode().Perm()&0o077 != 0:
 			return fmt.Errorf("kdb: %s: mode %04o: %w", path+suffix, fi.Mode().Perm(), ErrLoose)
+		case suffix == "" && fi.Size() == 0:
+			return fmt.Errorf("kdb: %s: %w, or nothing is left of it: %w", path, ErrForeign, ErrDamaged)
 		}
 	}
 	return nil
@@ -200,7 +202,7 @@ func checkFile(path string) error {
 func checkSchema(c *conn, path string) error {
 	id, err := c.first("PRAGMA application_id")
 	if sqliteCode(err) == codeNotADB {
-		return fmt.Errorf("kdb: %s: %w", path, ErrForeign)
+		return fmt.Errorf("kdb: %s: %w, or its head is gone: %w", path, ErrForeign, ErrDamaged)
 	}
 	if err != nil {
 		return err

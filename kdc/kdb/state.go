@@ -197,7 +197,7 @@ func (db *DB) state(ctx context.Context) (st state, err error) {
 // VerifyDigest reads every entry and compares digest and counts with what is kept (invariant
 // K1). A difference is ErrDigest.
 func (db *DB) VerifyDigest(ctx context.Context) error {
-	return db.readTx(ctx, func(c *conn, st *state) error {
+	return db.readFile(ctx, func(c *conn, st *state) error {
 		err := verifyDigest(ctx, c, st)
 		if errors.Is(err, ErrDigest) {
 			err = fmt.Errorf("kdb: %s: %w", db.path, err)

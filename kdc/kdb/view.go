@@ -275,10 +275,16 @@ func (v *View) locked(ctx context.Context, most uint64) error {
 	}
 	v.dataVersion = -1
 	if sqliteCode(err) != 0 && v.c != nil {
-		_ = v.c.close()
-		v.c = nil
+		_ = v.drop()
 	}
 	return annotate(v.db.path, err)
+}
+
+// drop closes the connection; the next refresh opens another.
+func (v *View) drop() error {
+	err := v.c.close()
+	v.c = nil
+	return err
 }
 
 // errTooMuch leaves a refresh to Run.
@@ -288,6 +294,9 @@ func (v *View) refresh(ctx context.Context, most uint64) (err error) {
 	if v.c == nil {
 		if v.c, err = openConn(v.db.path, "query_only = 1"); err != nil {
 			return err
+		}
+		if v.replaced() { // it may be another's that was opened; what the new file holds is not this view's to show
+			return errors.Join(ErrReplaced, v.drop())
 		}
 	}
 	r, err := v.c.first("PRAGMA data_version")
