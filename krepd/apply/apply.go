@@ -325,6 +325,23 @@ func (a *Applier) breakdown(b Broken) {
 	a.wake()
 }
 
+// Break stops applying until a full copy is loaded, for a reason that somebody else has found, and that takes
+// the place of any other.
+func (a *Applier) Break(reason string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.broken != nil && a.broken.Reason == reason {
+		return
+	}
+	a.log.Error().Str("reason", reason).Msg("nothing more is applied until a full copy is loaded")
+	a.broken = &Broken{Reason: reason}
+	a.settled = true // what the spool holds is of no more use: whoever feeds may know
+	if a.interrupt != nil {
+		a.interrupt()
+	}
+	a.wake()
+}
+
 // wake tells everybody who waits for a change. a.mu is held.
 func (a *Applier) wake() {
 	close(a.changed)

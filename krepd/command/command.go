@@ -14,6 +14,7 @@ import (
 	"krealm/internal/control"
 	"krealm/internal/daemon"
 	"krealm/internal/realmconf"
+	"krealm/kdc/kdb"
 	"krealm/krep/slavelist"
 )
 
@@ -186,6 +187,10 @@ func hints(err error) []string {
 	switch {
 	case errors.Is(err, errNobody):
 		return []string{"name the master's principal, krep/HOST, with allow in [krep] of kdc.conf, or use -allow"}
+	case errors.Is(err, kdb.ErrNotExpendable):
+		return []string{moveAway}
+	case errors.Is(err, kdb.ErrMaster):
+		return []string{"a host that was the master becomes a slave with an empty database: \"krep delta export\" shows what its delta file still has, then \"kdc kdb5_util destroy\" and start krepd again"}
 	case errors.Is(err, control.ErrInUse):
 		return []string{"krep and krepd on one host have a socket each: set krepd_control in [krep] of kdc.conf for krepd's"}
 	}

@@ -60,18 +60,35 @@ func daemonCommand(args []string, stdout, stderr io.Writer) int {
 	}
 	defer daemon.Frugal()()
 	log := daemon.Logger(stderr, "krepd", s.debug).With().Str("realm", s.Realm.Name).Logger()
-	d, err := newKrepd(ctx, s, log)
-	if err != nil && ctx.Err() != nil {
-		return daemon.ExitOK // told to end before it had begun
-	}
+	err = serve(ctx, s, hup, log, stderr)
 	if err != nil {
 		return fail(stderr, err, hints(err)...)
 	}
-	if err := d.run(ctx, hup, stderr); err != nil {
-		log.Error().Err(err).Msg("krepd ends")
-		return fail(stderr, err, hints(err)...)
-	}
 	return daemon.ExitOK
+}
+
+// serve runs one krepd, and another each time its database was damaged and is set aside, until ctx ends.
+func serve(ctx context.Context, s *settings, hup <-chan os.Signal, log zerolog.Logger, stderr io.Writer) error {
+	for {
+		d, err := newKrepd(ctx, s, log)
+		if err != nil && ctx.Err() != nil {
+			return nil // told to end before it had begun
+		}
+		if err != nil {
+			return err
+		}
+		err = d.run(ctx, hup, stderr)
+		if errors.Is(err, errSpoiled) {
+			s = d.live.Load()
+			if err = s.setAside(ctx, log, err); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			log.Error().Err(err).Msg("krepd ends")
+		}
+		return err
+	}
 }
 
 // krepd is the daemon with its parts.
@@ -86,6 +103,7 @@ type krepd struct {
 	server   *stream.Server
 	started  time.Time
 	relay    relay
+	suspects suspects
 
 	keytab    *krb.Keytab
 	connector *connector
@@ -119,6 +137,9 @@ func (s *settings) checkFiles(ctx context.Context) error {
 	db, err := kdb.Open(ctx, s.Realm.Database, kdb.Options{ReadOnly: true})
 	if errors.Is(err, kdb.ErrNoDatabase) {
 		return nil // the start makes one
+	}
+	if kdb.Suspect(err) && kdb.Expendable(ctx, s.Realm.Database, s.Realm.Name) == nil {
+		return fmt.Errorf("%w: the start sets it aside, makes a new one and waits for a full copy", err)
 	}
 	if err != nil {
 		return err
@@ -159,7 +180,7 @@ func (o ownKeys) Keys(service string, kvno uint32, e krbcrypto.Enctype) []*krbcr
 
 // newKrepd opens keytab, spool and database, which is made if there is none, and starts nothing.
 func newKrepd(ctx context.Context, s *settings, log zerolog.Logger) (_ *krepd, err error) {
-	d := &krepd{s: s, log: log, started: time.Now()}
+	d := &krepd{s: s, log: log, started: time.Now(), suspects: make(suspects, 1)}
 	d.live.Store(s)
 	defer func() {
 		if err != nil {
@@ -175,9 +196,9 @@ func newKrepd(ctx context.Context, s *settings, log zerolog.Logger) (_ *krepd, e
 	if d.db, err = openDatabase(ctx, s, log, &d.relay); err != nil {
 		return nil, err
 	}
-	d.applier = apply.New(wide{d.db}, d.spool, log)
-	d.receiver = receiver.New(receiver.Options{Realm: s.Realm.Name, Spool: d.spool, Inspector: wide{d.db},
-		Applier: standing{d.applier, d.db}, Log: log, Grace: s.Conf.ClockSkew, Allowed: d.allowed})
+	d.applier = apply.New(d.wide(), d.spool, log)
+	d.receiver = receiver.New(receiver.Options{Realm: s.Realm.Name, Spool: d.spool, Inspector: d.wide(),
+		Applier: standing{d.applier, d.wide()}, Log: log, Grace: s.Conf.ClockSkew, Allowed: d.allowed})
 	d.server = &stream.Server{Handle: d.receiver.Handle, Log: log, Acceptor: &stream.Acceptor{
 		Keys: ownKeys{d.keytab, s.isOwn}, Allow: d.allowed, Skew: s.Conf.ClockSkew,
 	}}
@@ -198,6 +219,11 @@ func openDatabase(ctx context.Context, s *settings, log zerolog.Logger, trouble 
 		log.Warn().Err(err).Str("kept", s.delta+".damaged").Msg("delta file for the next tier was damaged and is written anew")
 	}}
 	db, err := kdb.Open(ctx, s.Realm.Database, o)
+	if kdb.Suspect(err) {
+		if err = s.setAside(ctx, log, err); err == nil {
+			db, err = kdb.Open(ctx, s.Realm.Database, o)
+		}
+	}
 	if errors.Is(err, kdb.ErrNoDatabase) {
 		log.Warn().Str("database", s.Realm.Database).Msg("no database: made an empty one that waits for a full copy")
 		db, err = kdb.InitSlave(ctx, s.Realm.Database, s.Realm.Name, o)
@@ -208,6 +234,9 @@ func openDatabase(ctx context.Context, s *settings, log zerolog.Logger, trouble 
 	if err := s.checkDatabase(ctx, db); err != nil {
 		_ = db.Close()
 		return nil, err
+	}
+	if err := db.Vouch(ctx); err != nil { // a disk that is full, say
+		log.Warn().Err(err).Msg("should the database be damaged it will not be replaced by itself")
 	}
 	return db, nil
 }
@@ -253,7 +282,8 @@ func (d *krepd) run(ctx context.Context, hup <-chan os.Signal, stderr io.Writer)
 	}
 	g.Go(func() error { return d.applier.Run(ctx) })
 	g.Go(func() error { return d.tend(ctx, tendEvery) })
-	g.Go(func() error { return d.applier.Verify(ctx, onDisk{wide{d.db}}, apply.DefaultVerify) })
+	g.Go(func() error { return d.mend(ctx) })
+	g.Go(func() error { return d.applier.Verify(ctx, onDisk{d.wide()}, apply.DefaultVerify) })
 	for _, ln := range listeners {
 		g.Go(func() error { return d.server.Serve(ctx, ln) })
 	}
@@ -277,36 +307,6 @@ func (d *krepd) run(ctx context.Context, hup <-chan os.Signal, stderr io.Writer)
 		d.log.Info().Msg("krepd stops")
 	}
 	return err
-}
-
-// wide is the database; what reads or writes all of it may use all processors.
-type wide struct{ *kdb.DB }
-
-// State implements apply.DB. The applier asks when it begins, and after trouble: what it is told it
-// counts as durable, which a commit that a kill has left to the kernel is not.
-func (w wide) State(ctx context.Context) (deltafile.State, error) {
-	if err := w.Harden(ctx); err != nil {
-		return deltafile.State{}, err
-	}
-	return w.DB.State(ctx)
-}
-
-// LoadSnapshot implements apply.DB.
-func (w wide) LoadSnapshot(ctx context.Context, r io.Reader) (deltafile.State, error) {
-	defer daemon.Wide()()
-	return w.DB.LoadSnapshot(ctx, r)
-}
-
-// VerifyDigest implements apply.Verifier.
-func (w wide) VerifyDigest(ctx context.Context) error {
-	defer daemon.Wide()()
-	return w.DB.VerifyDigest(ctx)
-}
-
-// Content implements receiver.Inspector.
-func (w wide) Content(ctx context.Context, list func(int) bool, each func(kdb.Item) error) (kdb.Content, error) {
-	defer daemon.Wide()()
-	return w.DB.Content(ctx, list, each)
 }
 
 // onDisk is the database with the stamp of its files.
@@ -333,7 +333,7 @@ func (o onDisk) Stamp() (stamp string, settled bool, err error) {
 // standing tells the receiver where the applier and the database are.
 type standing struct {
 	*apply.Applier
-	db *kdb.DB
+	db wide
 }
 
 // Standing implements receiver.Applier.

@@ -24,7 +24,7 @@ func TestStateIsDurable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st, err := (wide{db}).State(ctx); err != nil || !st.Same(want) {
+	if st, err := (wide{DB: db}).State(ctx); err != nil || !st.Same(want) {
 		t.Fatalf("%v, %v", st, err)
 	}
 	b, err := os.ReadFile(db.Path())

@@ -32,7 +32,7 @@ func (d *krepd) tend(ctx context.Context, every time.Duration) error {
 		if d.db.Replaced() {
 			return fmt.Errorf("database %q: %w", d.db.Path(), kdb.ErrReplaced)
 		}
-		if err := d.db.Drain(ctx); ctx.Err() == nil {
+		if err := d.suspects.note(d.db.Drain(ctx)); ctx.Err() == nil {
 			d.relay.note(d.log, err)
 		}
 	}
