@@ -128,16 +128,24 @@ type unsent struct {
 	n     uint64          // changes
 	since time.Time       // when the first of them was made
 	epoch deltafile.Epoch // of the database, where the file is of another one; else 0
+	back  *uint64         // serial of the database, where that is before the file's end: it was put back to an earlier copy
 }
 
 // unsent returns what is not in the delta file, which ends at last: its disk is full, say. A change on its
-// way is that for a moment. The error is one of the database.
+// way is that for a moment; the other way round it never is, for a change is committed before it is appended, and last was
+// read before. The error is one of the database.
 func (d *databaseSource) unsent(ctx context.Context, last deltafile.State) (u unsent, err error) {
 	db, err := d.open(ctx)
 	if err != nil {
 		return u, err
 	}
 	at, err := db.State(ctx)
+	if err == nil && at.Epoch == last.Epoch && at.Serial < last.Serial {
+		// A relay that is put back gets the same changes from its master again.
+		if replica, err := db.Replica(ctx); err == nil && !replica {
+			u.back = &at.Serial
+		}
+	}
 	if err != nil || at.IsZero() || at.Epoch == last.Epoch && at.Serial <= last.Serial {
 		return u, err
 	}

@@ -72,6 +72,11 @@ func TestUnsent(t *testing.T) {
 			t.Errorf("file at %v: %+v, %v, want %d since %v", c.last, u, err, c.n, c.since)
 		}
 	}
+	ahead := states[3]
+	ahead.Serial += 2
+	if u, err := src.unsent(t.Context(), ahead); err != nil || u.n != 0 || u.back == nil || *u.back != 3 {
+		t.Errorf("file ahead of the database: %+v, %v", u, err)
+	}
 	gone := &databaseSource{path: path + ".gone", log: zerolog.Nop()}
 	var st status
 	if st.lacks(gone.unsent(t.Context(), states[3])); !strings.Contains(st.Unread, ".gone") {
@@ -89,6 +94,7 @@ func TestUnsent(t *testing.T) {
 		{status{Unsent: 3, UnsentSince: &short}, exitStreaming, "made 1s ago\n"},
 		{status{OtherEpoch: "5f0c1d2e3a4b5c6d", Unsent: 3, UnsentSince: &long}, exitLagging, "than the database, which has been in epoch 5f0c1d2e3a4b5c6d for 2m, at serial 3\n"},
 		{status{OtherEpoch: "5f0c1d2e3a4b5c6d", UnsentSince: &short}, exitStreaming, "for 1s, at serial 0\n"},
+		{status{Back: new(uint64(3))}, exitLagging, "the database is at serial 3, before the delta file's end: it was put back to an earlier copy; "},
 		{status{Unread: "no such file"}, exitLagging, "the database cannot be read, for full copies and for the comparison of the slaves' content: no such file\n"},
 		{status{ListTrouble: "line 2"}, exitLagging, "the changed slave list is not taken up, the one before stays: line 2\n"},
 		{status{Unreadable: "a symbolic link"}, exitLagging, "the delta file cannot be read: a symbolic link\n"},

@@ -19,7 +19,7 @@ import (
 // Exit statuses of krep status.
 const (
 	exitStreaming = 0 // all are streaming or catching up
-	exitLagging   = 1 // the delta file lacks changes or cannot be cut; some are retrying, paused, waiting to be called, behind for long, or fed by another krep too
+	exitLagging   = 1 // the delta file lacks changes, is ahead of the database, or cannot be cut; some are retrying, paused, waiting to be called, behind for long, or fed by another krep too
 	exitBroken    = 2 // some are broken, or the master's entries were changed behind its back
 	exitNoAnswer  = daemon.ExitNoAnswer
 )
@@ -56,6 +56,7 @@ type status struct {
 	UnsentSince *time.Time `json:"changes_not_in_delta_file_since,omitempty"` // when the first of them was made
 	OtherEpoch  string     `json:"database_epoch,omitempty"`                  // of the database, where the delta file is of another one
 	Unread      string     `json:"database_trouble,omitempty"`                // why the database cannot be read
+	Back        *uint64    `json:"database_put_back_to,omitempty"`            // its serial, where the delta file is ahead of it
 
 	ListTrouble string `json:"slave_list_trouble,omitempty"` // why the slave list as it is now is not followed
 
@@ -133,6 +134,7 @@ func (st *status) lacks(u unsent, err error) {
 	if u.epoch != 0 {
 		st.OtherEpoch = u.epoch.String()
 	}
+	st.Back = u.back
 }
 
 // socket returns the control socket that the flags or the configuration name.
@@ -153,7 +155,7 @@ func exitStatus(st status, lag time.Duration) int {
 	if st.ByHand {
 		return exitBroken
 	}
-	if st.UnsentSince != nil && st.Now.Sub(*st.UnsentSince) > lag || st.Trouble+st.Unread+st.Unreadable+st.ListTrouble != "" {
+	if st.UnsentSince != nil && st.Now.Sub(*st.UnsentSince) > lag || st.Back != nil || st.Trouble+st.Unread+st.Unreadable+st.ListTrouble != "" {
 		code = exitLagging
 	}
 	for _, s := range st.Slaves {
@@ -192,6 +194,9 @@ func printStatus(w io.Writer, st status) error {
 	}
 	if st.Unread != "" {
 		_, _ = fmt.Fprintf(w, "the database cannot be read, for full copies and for the comparison of the slaves' content: %s\n", st.Unread)
+	}
+	if st.Back != nil {
+		_, _ = fmt.Fprintf(w, "the database is at serial %d, before the delta file's end: it was put back to an earlier copy; a running kdc, or the next change, begins a new epoch, and all slaves get a full copy\n", *st.Back)
 	}
 	switch {
 	case st.OtherEpoch != "":
