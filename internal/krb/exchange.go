@@ -136,7 +136,7 @@ func (x *exchange) as() (messages.Ticket, types.EncryptionKey, error) {
 		err = kdcError(kerr)
 	}
 	if err != nil {
-		return messages.Ticket{}, types.EncryptionKey{}, fmt.Errorf("AS exchange: %w", err)
+		return messages.Ticket{}, types.EncryptionKey{}, fmt.Errorf("AS exchange of %q: %w", x.client, err)
 	}
 	var rep messages.ASRep
 	if err := rep.Unmarshal(raw); err != nil {
