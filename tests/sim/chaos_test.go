@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -67,8 +68,14 @@ func (w *world) verdict(o *op, name string) (v verdict) {
 
 // TestEveryStep tells one quiet story again and again; each time another operation, up to the last
 // one, is the last of its process or machine: before, while or after it takes effect.
-func TestEveryStep(t *testing.T) {
-	whole := tell(t, 1, quiet)
+func TestEveryStep(t *testing.T) { everyStep(t, false, *flagStride) }
+
+// TestEveryForeignStep does so with a master that has no database of ours.
+func TestEveryForeignStep(t *testing.T) { everyStep(t, true, 4**flagStride-3) }
+
+func everyStep(t *testing.T, foreign bool, stride int) {
+	t.Helper()
+	whole := tell(t, 1, kind{turn: math.MaxInt, foreign: foreign}.edit)
 	if whole.err != nil {
 		t.Fatal(whole.err)
 	}
@@ -80,10 +87,10 @@ func TestEveryStep(t *testing.T) {
 				break
 			}
 			for i := range verdicts {
-				if (at+i)%*flagStride != 0 || at%parts != part {
+				if (at+i)%stride != 0 || at%parts != part {
 					continue
 				}
-				k := kind{turn: at, how: i}
+				k := kind{turn: at, how: i, foreign: foreign}
 				stories++
 				if !k.check(t, tell(t, 1, k.edit)) {
 					return
@@ -117,70 +124,74 @@ func (w *world) trouble() {
 	if w.quiet {
 		return
 	}
-	w.mischief()
+	w.mischief(w.hosts[w.rng.IntN(len(w.hosts))])
 	w.after(time.Duration((0.2+1.6*w.rng.Float64())*float64(w.plan.every)), "trouble", w.trouble)
 }
 
-func (w *world) mischief() {
-	h := w.hosts[w.rng.IntN(len(w.hosts))]
+// echo makes a trouble follow another one on the same machine, soon: what is wrong with a program shows where it has just begun
+// to deal with something else.
+func (w *world) echo(h *host) {
+	if w.quiet || h.shaken || unit(w.draw("echo "+h.name)) >= w.plan.echo {
+		return
+	}
+	h.shaken = true
+	w.after(between(w.draw("echo after "+h.name), 0, 3*time.Second), "echo "+h.name, func() {
+		h.shaken = false
+		if !w.quiet {
+			w.mischief(h)
+		}
+	})
+}
+
+// mischief is one trouble on a machine, or about it.
+func (w *world) mischief(h *host) {
+	defer w.echo(h)
 	p := w.plan
 	r := h.roles[w.rng.IntN(len(h.roles))]
 	length := time.Duration(w.rng.Float64() * float64(4*time.Second))
 	x := w.rng.Uint64()
-	switch w.rng.IntN(16) {
-	case 0, 1:
+	switch p.troubles[w.rng.IntN(len(p.troubles))] {
+	case cutConn:
 		w.net.cut(x)
-	case 2:
+	case partition:
 		o := w.hosts[x%uint64(len(w.hosts))]
 		if o != h {
 			w.net.part(h.name, o.name, true)
 			w.after(length, "rejoin", func() { w.net.part(h.name, o.name, false) })
 		}
-	case 3:
-		if r.p != nil && p.kill > 0 {
+	case killOne:
+		if r.p != nil {
 			w.stats.kills++
 			r.p.kill()
 		}
-	case 4:
-		if p.power > 0 {
-			h.cutPower()
-		}
-	case 5: // SIGTERM
+	case cutPower:
+		h.cutPower()
+	case stopOne: // SIGTERM
 		if r.p != nil {
 			r.p.cancel()
 		}
-	case 6, 7: // SIGSTOP, SIGCONT
+	case freezeOne: // SIGSTOP, SIGCONT
 		if r.p != nil {
 			r.p.frozen = w.now() + length
 		}
-	case 8:
-		if p.fullDisk {
-			h.disk.full = true
-			w.after(length, "room on "+h.name, func() { h.disk.full = false })
-		}
-	case 9:
-		if p.resyncs {
-			w.resync(h, x)
-		}
-	case 10:
-		if p.lists && h.delta() != "" {
+	case fillDisk:
+		h.disk.full = true
+		w.after(length, "room on "+h.name, func() { h.disk.full = false })
+	case askResync:
+		w.resync(h, x)
+	case changeList:
+		if h.delta() != "" {
 			w.relist(h, x, length)
 		}
-	case 11:
-		if p.pause {
-			w.pause(h, x, length)
-		}
-	case 12:
-		if p.refusals {
-			h.db.refuse(true)
-		}
-	case 14:
-		if p.clocks {
-			h.skew = time.Duration(int64(x)%int64(2*time.Hour)) / time.Duration(1+x>>40%1000)
-			w.after(length, "clock of "+h.name, func() { h.skew = 0 })
-		}
-	case 13:
-		if p.tampering && h.parent != nil {
+	case askPause:
+		w.pause(h, x, length)
+	case refuseChange:
+		h.db.refuse(true)
+	case turnClock:
+		h.skew = time.Duration(int64(x)%int64(2*time.Hour)) / time.Duration(1+x>>40%1000)
+		w.after(length, "clock of "+h.name, func() { h.skew = 0 })
+	case tamper:
+		if h.parent != nil && !p.foreign { // where nothing compares content
 			w.oracle.doubt(h)
 			h.db.tamper("user0@" + realmName)
 		}

@@ -28,6 +28,20 @@
 //
 //	make simulate SEED=n SEEDS=1
 //
+// # What breaks
+//
+// A story has some of all kinds of trouble only, each at a rate of its own, and some kinds not at all (plan). In
+// half of all stories one trouble on a machine may call another one there, within moments: an fsync that
+// fails is followed by a full disk, the beginning of a full copy by a pause. Faults that take two or three troubles
+// on one machine would hardly ever come otherwise.
+//
+// In one story of ten the master has no database of ours (legacy): tools change another one and append the changes to
+// the delta file, half of them by package deltafile as krep delta append does, half by docs/formats/delta.md
+// alone; full copies come from a command that dumps entry by entry while they change, fails, hangs, or is cut
+// short. The command is simulated, and with it what package krep/dumpcmd does, which needs a shell. So is
+// what care an administrator has to take there (runCare). The history is then a tree, for
+// a power cut takes back what was sent to slaves and not synced.
+//
 // A story has three parts. In the first, writers change the realm while things break. Then
 // everything is mended and started, and the realm must come to rest by itself with all databases
 // equal. In the last part it must stay so, take one more change everywhere, and do so without a
@@ -52,6 +66,8 @@
 //	    he waits no longer than he said, and at rest they all have
 //	O8  krep verify never calls a slave different that nobody has tampered with, and at rest
 //	    it finds all the same (with the real database)
+//	O9  what a foreign master's tool was told is appended stays in the delta file until it is cut, and what a slave
+//	    has is a state that stood there; its content is that of the state as soon as krep/dumpcmd says so
 //
 // That these observers see something is shown by planting bugs below the real code (TestMutants).
 package sim

@@ -44,6 +44,7 @@ type host struct {
 	kids   []*host
 	disk   *disk
 	db     backend
+	legacy *legacy // the database of a foreign master, else nil
 	realm  *streamtest.Realm
 	off    bool // no power
 	roles  []*role
@@ -51,6 +52,7 @@ type host struct {
 	calls  bool          // its krepd dials the parent's krep, not the other way round
 	listed []*host       // of its slave list, as krep has it
 	skew   time.Duration // what its clock is ahead
+	shaken bool          // another trouble follows the last one
 
 	krep  atomic.Pointer[krepParts]  // of the last krep
 	krepd atomic.Pointer[krepdParts] // of the last krepd
@@ -104,12 +106,18 @@ func (w *world) addHost(name string, parent *host, realm *streamtest.Realm, rela
 		h.roles = append(h.roles, &role{name: "krepd", main: h.runKrepd, pause: soon})
 	}
 	if parent == nil || relay {
-		h.roles = append(h.roles, &role{name: "krep", main: h.runKrep, pause: soon},
-			&role{name: "kdc", main: h.runKDC, pause: soon})
+		h.roles = append(h.roles, &role{name: "krep", main: h.runKrep, pause: soon})
+	}
+	keeper, writer := &role{name: "kdc", main: h.runKDC, pause: soon}, h.runWriter
+	if parent == nil && w.plan.foreign {
+		keeper, writer = &role{name: "care", main: h.runCare, pause: soon}, h.runTool
+	}
+	if parent == nil || relay {
+		h.roles = append(h.roles, keeper)
 	}
 	if parent == nil {
 		for i := range w.plan.writers {
-			h.roles = append(h.roles, &role{name: "writer" + itoa(i), main: h.runWriter,
+			h.roles = append(h.roles, &role{name: "writer" + itoa(i), main: writer,
 				pause: func(x uint64) time.Duration { return between(x, 0, w.plan.think) }})
 		}
 	}
@@ -174,6 +182,9 @@ func (h *host) cutPower() {
 		if r.p != nil {
 			r.p.kill()
 		}
+	}
+	if h.legacy != nil {
+		h.w.oracle.glance(h)
 	}
 	h.w.oracle.disk(h) // what has happened until now
 	h.disk.powerCut(h.w)
@@ -273,6 +284,8 @@ func (p *proc) takes(kind string, x uint64) time.Duration {
 	switch kind {
 	case "fsync", "syncdir", "commit":
 		d = between(x, 100*time.Microsecond, 4*time.Millisecond)
+	case "dump":
+		d = between(x, 20*time.Microsecond, 10*time.Millisecond)
 	case "load":
 		d = between(x, time.Millisecond, 60*time.Millisecond)
 	}
@@ -322,11 +335,16 @@ func (s sourceOf) Digest(ctx context.Context) (deltafile.State, [32]byte, bool) 
 // runKrep is krep, wired as krep/command does.
 func (h *host) runKrep(p *proc) error {
 	w, log := h.w, *p.log()
-	db, err := h.db.open(p, "")
-	if err != nil {
-		return err
+	var source sender.Source = legacySource{h.legacy, p}
+	var content *kdb.DB
+	if h.legacy == nil {
+		db, err := h.db.open(p, "")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = db.Close() }()
+		source, content = sourceOf{db}, dbOf(db)
 	}
-	defer func() { _ = db.Close() }()
 	var set *sender.Set
 	f := feed.New(feed.Options{Path: deltaName, Realm: realmName, Log: log,
 		Safe: func(e deltafile.Epoch) (uint64, bool) { return w.plan.bugs.safe(set.Safe(e)) },
@@ -339,7 +357,7 @@ func (h *host) runKrep(p *proc) error {
 			Watch: func(string) (deltafile.Watcher, error) { return h.disk.watch(p) }},
 	})
 	set = sender.NewSet(sender.Options{
-		Realm: realmName, Feed: feedOf{f}, Source: sourceOf{db}, Log: log,
+		Realm: realmName, Feed: feedOf{f}, Source: source, Log: log,
 		Heartbeat: w.plan.heartbeat, Window: w.plan.sendWindow, MaxCopies: w.plan.maxCopies,
 		Jitter: func() float64 { return unit(w.draw("jitter " + h.name)) },
 		Dial:   func(ctx context.Context, to string) (net.Conn, error) { return w.net.dial(ctx, p, to) },
@@ -349,7 +367,7 @@ func (h *host) runKrep(p *proc) error {
 	})
 	set.Update(h.slaves())
 	asked := make(inspector)
-	h.krep.Store(&krepParts{p, f, set, dbOf(db), asked})
+	h.krep.Store(&krepParts{p, f, set, content, asked})
 	g, ctx := errgroup.WithContext(p.ctx)
 	g.Go(func() error { return asked.run(ctx) })
 	g.Go(func() error { return f.Run(ctx) })

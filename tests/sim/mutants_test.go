@@ -29,6 +29,8 @@ type bugs struct {
 	ackAppended     bool // what is in the spool counts as durable
 	noLock          bool // the lock of a file keeps nobody out
 	tornCopy        bool // a full copy lacks what was changed last
+	toolNoSync      bool // what a foreign master's tool has appended is not synced
+	lateDump        bool // a dump of a foreign master counts as of its end, not of its beginning
 	pruneEarly      bool // the outbox forgets what the delta file may still lose
 }
 
@@ -47,6 +49,17 @@ func (b *bugs) spoolFS(f fsOf) deltafile.FS {
 	}
 	return f
 }
+
+// toolFS is the file system that a foreign master's tool gets.
+func (b *bugs) toolFS(f fsOf) deltafile.FS {
+	if b != nil && b.toolNoSync {
+		return lazyFS{f, &bugs{ackBeforeSync: true}}
+	}
+	return f
+}
+
+// late tells whether a dump counts as of its end.
+func (b *bugs) late() bool { return b != nil && b.lateDump }
 
 // spool is the spool that a receiver gets.
 func (b *bugs) spool(s *spool.Spool) receiver.Spool {
@@ -188,21 +201,24 @@ func (r *badReplica) inTwo(ctx context.Context, css []*deltafile.Changeset) (del
 
 // mutant is a bug, and the observer that is to see it.
 type mutant struct {
-	plant bugs
-	by    string
+	plant   bugs
+	by      string
+	foreign bool // planted in a master that has no database of ours
 }
 
 var mutants = map[string]mutant{
-	"ack-before-fsync":   {bugs{ackBeforeSync: true}, "O3"},
-	"truncate-too-early": {bugs{cutTooEarly: true}, "O4"},
-	"skip-on-error":      {bugs{skipOnError: true}, "O2"},
-	"apply-in-two":       {bugs{applyInTwo: true}, "O2"}, // the serial outside the transaction
-	"serial-reuse":       {bugs{reuseSerial: true}, "O1"},
-	"name-not-synced":    {bugs{forgetDirectory: true}, "O3"},
-	"ack-appended":       {bugs{ackAppended: true}, "O3"},
-	"no-lock":            {bugs{noLock: true}, "O5"},
-	"torn-copy":          {bugs{tornCopy: true}, "O2"},
-	"prune-early":        {bugs{pruneEarly: true}, "O4"},
+	"ack-before-fsync":   {plant: bugs{ackBeforeSync: true}, by: "O3"},
+	"truncate-too-early": {plant: bugs{cutTooEarly: true}, by: "O4"},
+	"skip-on-error":      {plant: bugs{skipOnError: true}, by: "O2"},
+	"apply-in-two":       {plant: bugs{applyInTwo: true}, by: "O2"}, // the serial outside the transaction
+	"serial-reuse":       {plant: bugs{reuseSerial: true}, by: "O1"},
+	"name-not-synced":    {plant: bugs{forgetDirectory: true}, by: "O3"},
+	"ack-appended":       {plant: bugs{ackAppended: true}, by: "O3"},
+	"no-lock":            {plant: bugs{noLock: true}, by: "O5"},
+	"torn-copy":          {plant: bugs{tornCopy: true}, by: "O2"},
+	"tool-not-synced":    {plant: bugs{toolNoSync: true}, by: "O9", foreign: true},
+	"dump-counts-late":   {plant: bugs{lateDump: true}, by: "O2", foreign: true},
+	"prune-early":        {plant: bugs{pruneEarly: true}, by: "O4"},
 }
 
 // TestMutants plants each bug and tells stories until it is caught; then the same story must catch

@@ -19,6 +19,7 @@ type oracle struct {
 	heard   bool                      // something has arrived somewhere since the last look
 	mu      sync.Mutex                // for what processes tell
 	history map[point]moment          // what the master has committed
+	serials map[serial]deltafile.Hash // and which state had which serial
 	order   map[deltafile.Epoch]int   // of the epochs
 	sights  map[*host]sight           // the databases, when last looked at
 	told    []deltafile.State         // what writers were told since the last look
@@ -27,18 +28,21 @@ type oracle struct {
 	excused map[*host]*excuse         // slaves that may need a full copy
 	suspect map[*host]bool            // was tampered with, or fed by one that was
 	bases   map[*host]deltafile.State // where the delta files begin
+	doubts  map[*host][]*doubt        // about content that came from a foreign master
 }
 
 type point struct {
-	epoch  deltafile.Epoch
-	serial uint64
+	serial
+	hash deltafile.Hash
+}
+
+type serial struct {
+	epoch deltafile.Epoch
+	n     uint64
 }
 
 // moment is the realm at a point of its history.
-type moment struct {
-	hash   deltafile.Hash
-	digest [32]byte
-}
+type moment struct{ digest [32]byte }
 
 // excuse says why krep need not hold the delta file for a slave.
 type excuse struct {
@@ -46,12 +50,12 @@ type excuse struct {
 	copying bool // it gets one; until krep has heard that it is loaded
 }
 
-func at(s deltafile.State) point { return point{s.Epoch, s.Serial} }
+func at(s deltafile.State) point { return point{serial{s.Epoch, s.Serial}, s.Hash} }
 
 func newOracle(w *world) *oracle {
-	return &oracle{w: w, history: map[point]moment{}, order: map[deltafile.Epoch]int{}, sights: map[*host]sight{},
+	return &oracle{w: w, history: map[point]moment{}, serials: map[serial]deltafile.Hash{}, order: map[deltafile.Epoch]int{}, sights: map[*host]sight{},
 		acked: map[*host]deltafile.State{}, excused: map[*host]*excuse{}, suspect: map[*host]bool{},
-		bases: map[*host]deltafile.State{}}
+		bases: map[*host]deltafile.State{}, doubts: map[*host][]*doubt{}}
 }
 
 func (o *oracle) complain(format string, args ...any) { o.w.fail(format, args...) }
@@ -63,11 +67,7 @@ func (o *oracle) look() {
 		o.promises()
 	}()
 	for _, h := range o.w.hosts {
-		v, fresh := h.db.look()
-		if fresh {
-			o.database(h, v)
-			o.sights[h] = v
-		}
+		fresh := o.glance(h)
 		moved := o.disk(h)
 		if o.heard {
 			o.acks(h)
@@ -80,10 +80,24 @@ func (o *oracle) look() {
 	}
 }
 
+// glance looks at a database, and tells whether it has moved.
+func (o *oracle) glance(h *host) bool {
+	v, fresh := h.db.look()
+	if fresh {
+		o.database(h, v)
+		o.sights[h] = v
+	}
+	return fresh
+}
+
 // database checks what a database has become (O1, O2).
 func (o *oracle) database(h *host, now sight) {
 	was := o.sights[h]
-	if h.parent == nil {
+	switch {
+	case h.legacy != nil:
+		o.chronicle(h.legacy, now)
+		return
+	case h.parent == nil:
 		o.master(was, now)
 		return
 	}
@@ -94,14 +108,18 @@ func (o *oracle) database(h *host, now sight) {
 		return
 	}
 	then, ok := o.history[at(now.at)]
+	if now.loads != was.loads {
+		o.copied(h, now.at)
+	}
 	if now.loads != was.loads && then.digest == now.digest && !o.suspect[h.parent] {
 		delete(o.suspect, h)
 	}
 	switch {
-	case !ok || then.hash != now.at.Hash:
+	case !ok:
 		o.complain("O2: %s: database is at %v, which the master never was", h.name, now.at)
-	case then.digest != now.digest && !o.suspect[h]:
+	case then.digest != now.digest && !o.suspect[h] && !o.doubtful(h, now.at):
 		o.complain("O2: %s: content at %v is not the master's", h.name, now.at)
+	case o.strays(was.at): // to what the master has
 	case was.at.Epoch == now.at.Epoch && now.at.Serial < was.at.Serial:
 		o.complain("O2: %s: database went back from %v to %v", h.name, was.at, now.at)
 	case o.order[now.at.Epoch] < o.order[was.at.Epoch]:
@@ -135,10 +153,11 @@ func (o *oracle) master(was, now sight) {
 			}
 		}
 	}
-	if then, ok := o.history[at(now.at)]; ok && then.hash != now.at.Hash {
+	p := at(now.at)
+	if then, ok := o.serials[p.serial]; ok && then != now.at.Hash {
 		o.complain("O1: serial %v was used twice", now.at)
 	}
-	o.history[at(now.at)] = moment{now.at.Hash, now.digest}
+	o.serials[p.serial], o.history[p] = now.at.Hash, moment{now.digest}
 }
 
 // committed notes what a writer was told.
@@ -186,7 +205,9 @@ func (o *oracle) promises() {
 		o.applied(v)
 	}
 	for _, s := range told {
-		if then, ok := o.history[at(s)]; !ok || then.hash != s.Hash {
+		if l := o.foreign(); l != nil {
+			o.appended(l, s)
+		} else if _, ok := o.history[at(s)]; !ok {
 			o.complain("O6: a writer was told of %v, which is not in the history", s)
 		}
 	}
@@ -404,9 +425,9 @@ func (o *oracle) content(h *host, i *inode) {
 
 // believe checks that a state in a delta file is one that its database has committed.
 func (o *oracle) believe(h *host, s deltafile.State) bool {
-	then, ok := o.history[at(s)]
+	_, ok := o.history[at(s)]
 	db := o.sights[h].at
-	if !ok || then.hash != s.Hash || s.Epoch == db.Epoch && s.Serial > db.Serial {
+	if !ok || s.Epoch == db.Epoch && s.Serial > db.Serial {
 		o.complain("O5: %s: delta file holds %v, the database is at %v", h.name, s, db)
 		return false
 	}
@@ -440,6 +461,9 @@ func (o *oracle) replaced(h *host, r rename) {
 	}
 	for _, k := range h.listed {
 		db := o.sights[k].at
+		if o.strays(db) {
+			continue // it gets a full copy
+		}
 		if have := o.safe(k, base.Epoch); db.Epoch == base.Epoch && have >= was.Serial && have < base.Serial && *o.excused[k] == (excuse{}) {
 			o.complain("O4: %s: krep has cut the delta file from %v to %v; %s has only %d for certain", h.name, was, base, k.name, have)
 		}
@@ -472,6 +496,11 @@ func (o *oracle) equal() error {
 	m := o.w.hosts[0]
 	want := m.db.rows()
 	last := o.sights[m]
+	if m.legacy != nil {
+		if c, renewed := m.legacy.backlog(); renewed || len(c.names) > 0 {
+			return errors.New("the master's changes are not all appended")
+		}
+	}
 	for _, h := range o.w.hosts {
 		v := o.sights[h]
 		if !v.at.Same(last.at) || v.digest != last.digest {

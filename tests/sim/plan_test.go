@@ -3,6 +3,7 @@ package sim
 import (
 	"io"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -17,6 +18,8 @@ type plan struct {
 	bulk              int           // octets that an entry may be larger
 	trouble           time.Duration // how long things break
 	every             time.Duration // between two troubles
+	troubles          []trouble     // the kinds of them
+	echo              float64       // troubles that another one follows
 
 	latency          time.Duration
 	spike            float64 // octets that take long
@@ -48,6 +51,9 @@ type plan struct {
 
 	crashAt int     // the operation that
 	crash   verdict // comes out so
+
+	foreign  bool    // the master has no database of ours
+	badDumps float64 // full copies of it that fail
 
 	real bool      // the database is the real one
 	talk io.Writer // where everything is logged; nil: nowhere
@@ -98,5 +104,46 @@ func newPlan(r *rand.Rand) plan {
 	for _, name := range []string{"master", "slave0", "slave1", "slave2", "grandkid0", "grandkid1"} {
 		p.slow[name] = pick(1, 1, 1, 1, 4, 50)
 	}
+	p.echo = rate(0.6, 0.1, 0.3, 0.6)
+	p.choose(often(0.5), often)
+	p.foreign, p.badDumps = often(0.1), rate(0.4, 0.1, 0.5)
 	return p
+}
+
+// trouble is a kind of trouble.
+type trouble int
+
+const (
+	cutConn trouble = iota
+	partition
+	killOne
+	cutPower
+	stopOne
+	freezeOne
+	fillDisk
+	askResync
+	changeList
+	askPause
+	refuseChange
+	tamper
+	turnClock
+)
+
+// choose lists the kinds of trouble of a story: those that it has at all, each as often as it is listed; few: each only
+// perhaps.
+func (p *plan) choose(few bool, often func(float64) bool) {
+	for _, k := range []struct {
+		kind  trouble
+		times int
+		ok    bool
+	}{{cutConn, 2, true}, {partition, 1, true}, {killOne, 1, p.kill > 0}, {cutPower, 1, p.power > 0}, {stopOne, 1, true},
+		{freezeOne, 2, true}, {fillDisk, 1, p.fullDisk}, {askResync, 1, p.resyncs}, {changeList, 1, p.lists},
+		{askPause, 1, p.pause}, {refuseChange, 1, p.refusals}, {tamper, 1, p.tampering}, {turnClock, 1, p.clocks}} {
+		if drop := few && !often(0.5); k.ok && !drop {
+			p.troubles = append(p.troubles, slices.Repeat([]trouble{k.kind}, k.times)...)
+		}
+	}
+	if len(p.troubles) == 0 {
+		p.troubles = []trouble{cutConn}
+	}
 }

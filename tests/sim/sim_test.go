@@ -28,6 +28,7 @@ var (
 	flagReplays  = flag.Int("sim.replays", 300, "how many stories TestReplay tells twice")
 	flagBrief    = flag.Bool("sim.brief", false, "TestSeed tells no more than the sum of the story")
 	flagReal     = flag.Bool("sim.real", false, "with the real database")
+	flagForeign  = flag.Bool("sim.foreign", false, "with a master that has no database of ours")
 	flagBug      = flag.String("sim.bug", "", "with this bug planted (see TestMutants)")
 	flagTurn     = flag.Int("sim.turn", 0, "the quiet story of TestEveryStep, in which this operation goes wrong")
 	flagHow      = flag.Int("sim.how", 0, "in which way it does")
@@ -88,9 +89,13 @@ func (w *world) story() {
 	}
 	for _, h := range w.hosts {
 		h.calls = h.parent != nil && unit(w.draw("calls")) < w.plan.calls
-		if !w.plan.real {
+		switch {
+		case h.parent == nil && w.plan.foreign:
+			h.legacy = newLegacy(h)
+			h.db = h.legacy
+		case !w.plan.real:
 			h.db = newStore(h)
-		} else {
+		default:
 			own := filepath.Join(dir, h.name)
 			if err := os.Mkdir(own, 0o700); err != nil {
 				panic(err)
@@ -108,6 +113,9 @@ func (w *world) story() {
 	w.after(w.plan.every, "trouble", w.trouble)
 	if w.plan.real && w.plan.inspects > 0 {
 		w.after(w.plan.inspects, "inspection", w.inspections)
+	}
+	if w.plan.foreign {
+		w.after(10*time.Second, "resyncs", w.resyncs)
 	}
 	never := func() bool { return false }
 	w.run(w.plan.trouble, never)

@@ -19,10 +19,12 @@ type kind struct {
 	bug  string // planted, by its name in mutants
 	turn int    // of the quiet plan: the operation that comes out as verdicts[how]
 	how  int
+
+	foreign bool // over a master without a database of ours
 }
 
 // kindOf is the kind that the flags say.
-func kindOf() kind { return kind{*flagReal, *flagBug, *flagTurn, *flagHow} }
+func kindOf() kind { return kind{*flagReal, *flagBug, *flagTurn, *flagHow, *flagForeign} }
 
 // edit makes a plan one of this kind.
 func (k kind) edit(p *plan) {
@@ -30,8 +32,9 @@ func (k kind) edit(p *plan) {
 		quiet(p)
 		p.crashAt, p.crash = k.turn, verdicts[k.how]
 	}
+	p.foreign = (p.foreign || k.foreign) && !k.real
 	if m, ok := mutants[k.bug]; ok {
-		p.bugs = &m.plant
+		p.bugs, p.foreign = &m.plant, m.foreign
 	}
 	p.real = k.real
 }
@@ -41,6 +44,9 @@ func (k kind) again(seed uint64) string {
 	var args []string
 	if k.real {
 		args = append(args, "-sim.real")
+	}
+	if k.foreign {
+		args = append(args, "-sim.foreign")
 	}
 	if k.turn > 0 {
 		args = append(args, fmt.Sprintf("-sim.turn=%d -sim.how=%d", k.turn, k.how))
@@ -199,7 +205,7 @@ func TestReplay(t *testing.T) {
 	share(t, func(part, parts int) {
 		same, real, first, end := 0, 0, *flagFirst+1<<40, time.Now().Add(patience/2)
 		for i := part; i < *flagReplays && time.Now().Before(end); i += parts {
-			if (kind{}).replays(t, first+uint64(i)) {
+			if (kind{foreign: *flagForeign}).replays(t, first+uint64(i)) {
 				same++
 			}
 		}

@@ -267,11 +267,16 @@ func (w *world) perform(o *op, name string) {
 	if v.fail != nil {
 		err = v.fail
 		w.stats.faults++
+		w.echo(o.p.host)
+	}
+	if o.kind == "snapshot" || o.kind == "dump" || o.kind == "load" {
+		w.echo(o.p.host)
 	}
 	switch v.crash {
 	case killed:
 		w.stats.kills++
 		o.p.kill()
+		w.echo(o.p.host)
 	case powerCut:
 		o.p.host.cutPower()
 	}
