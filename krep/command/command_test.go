@@ -152,7 +152,8 @@ func TestStatusAndCommands(t *testing.T) {
 	hup := make(chan os.Signal)
 	_, stop := daemonOf(t, hup)
 	code, out, errs := run("status")
-	if code != exitLagging || !strings.Contains(out, "realm EXAMPLE.ORG   epoch - (no delta file yet)") || !strings.Contains(out, "kdc2.example.org  retrying") {
+	if code != exitLagging || !strings.Contains(out, "there is no delta file \""+dir+"/delta\": a change, or a kdc that runs, makes it, ") ||
+		!strings.Contains(out, "the database cannot be read, ") || !strings.Contains(out, "realm EXAMPLE.ORG   epoch - (no delta file yet)") || !strings.Contains(out, "kdc2.example.org  retrying") {
 		t.Errorf("%d: %s%s", code, out, errs)
 	}
 	code, out, _ = run("status", "-json", "-control", dir+"/control")

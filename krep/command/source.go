@@ -162,6 +162,15 @@ func (d *databaseSource) unsent(ctx context.Context, last deltafile.State) (u un
 	return u, nil
 }
 
+// readable tells whether the database can be read.
+func (d *databaseSource) readable(ctx context.Context) error {
+	db, err := d.open(ctx)
+	if err == nil {
+		_, err = db.State(ctx)
+	}
+	return err
+}
+
 // Close implements io.Closer.
 func (d *databaseSource) Close() error {
 	d.mu.Lock()

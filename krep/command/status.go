@@ -55,6 +55,7 @@ type status struct {
 
 	UnsentSince *time.Time `json:"changes_not_in_delta_file_since,omitempty"` // when the first of them was made
 	OtherEpoch  string     `json:"database_epoch,omitempty"`                  // of the database, where the delta file is of another one
+	Missing     string     `json:"delta_file_missing,omitempty"`              // its name, as long as there is none
 	Unread      string     `json:"database_trouble,omitempty"`                // why the database cannot be read
 	Back        *uint64    `json:"database_put_back_to,omitempty"`            // its serial, where the delta file is ahead of it
 
@@ -101,6 +102,8 @@ func (k *krep) status(ctx context.Context) status {
 		Principal: k.client.Principal, Started: k.started, Now: time.Now()}
 	if ok {
 		st.Epoch = last.Epoch.String()
+	} else {
+		st.Missing = k.s.delta
 	}
 	if why := k.listTrouble.Load(); why != nil {
 		st.ListTrouble = *why
@@ -109,6 +112,8 @@ func (k *krep) status(ctx context.Context) status {
 		st.ByHand = src.byHand.Load()
 		if ok {
 			st.lacks(src.unsent(ctx, last))
+		} else if err := src.readable(ctx); err != nil {
+			st.Unread = err.Error()
 		}
 	}
 	for _, s := range k.set.Status() {
@@ -183,6 +188,13 @@ func printStatus(w io.Writer, st status) error {
 	if _, err := fmt.Fprintf(w, "realm %s   epoch %s   serial %d   delta file %s (limit %s)\n",
 		st.Realm, epoch, st.Serial, sizeText(st.DeltaBytes), sizeText(st.DeltaLimit)); err != nil {
 		return err
+	}
+	if st.Missing != "" {
+		made := "a change, or a kdc that runs, makes it, if kdc.conf names it to them, and they say why if they cannot"
+		if st.Source == fromCommand {
+			made = "krep delta init makes it"
+		}
+		_, _ = fmt.Fprintf(w, "there is no delta file %q: %s\n", st.Missing, made)
 	}
 	if st.Source == fromCommand {
 		if _, err := fmt.Fprintln(w, "full copies come from a command: there is no digest of the master, the slaves' content is not compared with it"); err != nil {
