@@ -18,6 +18,8 @@
 //	before the commit   the state of before; SQLite rolls back at the next open
 //	after the commit    the change is there; the next writer, or Open, appends it
 //	during the append   a torn tail, which the next appender cuts off and writes again
+//	a failed fsync      the change has not happened, and the -wal begins anew, for what others
+//	                    had in it, lockout fields, may be lost to the disk
 //	power cut           as above, and the delta file may lose what was not synced: the
 //	                    table still has it, for changes leave the table only after a sync
 //
@@ -53,4 +55,5 @@
 //	K7  no writer starves, and the queue never blocks            TestGateIsFair, TestGateIsNoLock
 //	K8  only a damaged replica is set aside, and it is kept      TestSetAside, TestNotSetAside
 //	K9  a view never shows another file than its own             TestViewOfAReplacedFile
+//	K10 a commit survives what a failed fsync lost before it     TestCommitBehindALostOne, TestHarden
 package kdb

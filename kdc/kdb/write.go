@@ -28,9 +28,12 @@ func (db *DB) writeHeld(ctx context.Context, fn func(c *conn, st *state) error) 
 	if err == nil {
 		db.remember(db.w)
 	}
-	if sqliteCode(err) != 0 { // whatever state the connection is in now, a new one is not
+	if code := sqliteCode(err); code != 0 { // whatever state the connection is in now, a new one is not
 		_ = db.w.close()
 		db.w = nil
+		if code == codeIOErr {
+			db.afterFault(ctx)
+		}
 	}
 	return st, annotate(db.path, err)
 }

@@ -1,0 +1,155 @@
+package kdb
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"modernc.org/sqlite"
+
+	"krealm/dumpfmt"
+)
+
+// descriptors lists this process's of a file.
+func descriptors(t *testing.T, name string) map[int]bool {
+	t.Helper()
+	want, err := os.Stat(name)
+	must(t, err)
+	all, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	out := make(map[int]bool)
+	for _, e := range all {
+		if fi, err := os.Stat("/proc/self/fd/" + e.Name()); err == nil && os.SameFile(fi, want) {
+			n := 0
+			for _, d := range e.Name() {
+				n = 10*n + int(d-'0')
+			}
+			out[n] = true
+		}
+	}
+	return out
+}
+
+// platter is what a disk holds of a file after an fsync has failed, for which it held before, and what was
+// written later was synced: pages that were written up to the failure and not since are lost.
+func platter(before, failed, after []byte) []byte {
+	const page = 4096
+	part := func(b []byte, at int) []byte { return b[min(at, len(b)):min(at+page, len(b))] }
+	out := make([]byte, len(after))
+	for at := 0; at < len(after); at += page {
+		from := part(after, at)
+		if bytes.Equal(from, part(failed, at)) && !bytes.Equal(from, part(before, at)) {
+			from = part(before, at)
+		}
+		copy(out[at:], from)
+	}
+	return out
+}
+
+// A commit whose fsync fails may take with it what another connection has written before without an fsync of
+// its own, as lockout fields are. The next commit succeeds, be it another program's: it must not be lost in
+// a power cut for what lies before it.
+func TestCommitBehindALostOne(t *testing.T) {
+	db := newMaster(t, Options{})
+	wal := db.path + "-wal"
+	before := descriptors(t, wal)
+	put(t, db, princ("alice", 1))
+	var own []int // of the connection that writes
+	for fd := range descriptors(t, wal) {
+		if !before[fd] {
+			own = append(own, fd)
+		}
+	}
+	if len(own) != 1 {
+		t.Fatalf("descriptors of the writer: %v, before %v", own, before)
+	}
+	synced, err := os.ReadFile(wal)
+	must(t, err)
+	must(t, db.SetLockout(t.Context(), "alice@"+testRealm, dumpfmt.Lockout{LastFailed: 1, FailCount: 1}))
+
+	failed, err := os.ReadFile(wal)
+	must(t, err)
+	was := failpoint
+	failpoint = func(name string) {
+		if name != "commit" {
+			return
+		}
+		null, err := os.OpenFile("/dev/null", os.O_RDWR, 0) // takes everything, and cannot be synced
+		if err := errors.Join(err, unix.Dup2(int(null.Fd()), own[0]), null.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err = db.Update(t.Context(), func(tx *Tx) error { return tx.PutPrincipal(princ("bob", 1)) })
+	failpoint = was
+	const fsyncFailed = 1034 // SQLITE_IOERR_FSYNC
+	var e *sqlite.Error
+	if !errors.As(err, &e) || e.Code() != fsyncFailed {
+		t.Fatalf("the fsync did not fail: %v", err)
+	}
+
+	other, err := Open(t.Context(), db.path, Options{}) // as another program's
+	must(t, err)
+	defer closeDB(t, other)
+	put(t, other, princ("carol", 1))
+	after, err := os.ReadFile(wal)
+	must(t, err)
+	dir := t.TempDir()
+	copied := filepath.Join(dir, "principal.sqlite")
+	b, err := os.ReadFile(db.path)
+	must(t, err)
+	must(t, os.WriteFile(copied, b, 0o600))
+	must(t, os.WriteFile(copied+"-wal", platter(synced, failed, after), 0o600))
+	saved, err := Open(t.Context(), copied, Options{})
+	must(t, err)
+	defer closeDB(t, saved)
+	verify(t, saved)
+	if _, err := saved.Principal(t.Context(), "carol@"+testRealm); err != nil {
+		t.Errorf("a power cut takes back what was committed: %v", err)
+	}
+}
+
+// Somebody else who moves the -wal at the same moment, as the KDC does now and then, is waited for: that
+// nothing was done does not count as done.
+func TestHardenBesideAnother(t *testing.T) {
+	db := newMaster(t, Options{})
+	put(t, db, princ("alice", 1))
+	shm, err := os.OpenFile(db.path+"-shm", os.O_RDWR, 0)
+	must(t, err)
+	const checkpointing = 121 // the byte that SQLite locks for that
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: checkpointing, Len: 1}
+	must(t, unix.FcntlFlock(shm.Fd(), unix.F_OFD_SETLK, &lock))
+	done := make(chan error, 1)
+	go func() { done <- db.Harden(t.Context()) }()
+	select {
+	case err := <-done:
+		t.Errorf("done beside somebody else, %v; the file itself is at %d", err, alone(t, db.path))
+		done <- err
+	case <-time.After(walPatience / 4):
+	}
+	lock.Type = unix.F_UNLCK
+	must(t, errors.Join(unix.FcntlFlock(shm.Fd(), unix.F_OFD_SETLK, &lock), <-done))
+	if n := alone(t, db.path); n != 1 {
+		t.Errorf("the file itself is at %d", n)
+	}
+	must(t, shm.Close())
+}
+
+// So is a reader, even one of the last state: behind it the -wal would go on.
+func TestHardenWaitsForReaders(t *testing.T) {
+	db := newMaster(t, Options{})
+	put(t, db, princ("alice", 1))
+	frozen, err := db.Freeze(t.Context())
+	must(t, err)
+	go func() {
+		<-time.After(walPatience / 4)
+		_ = frozen.Close()
+	}()
+	must(t, db.Harden(t.Context()))
+	if fi, err := os.Stat(db.path + "-wal"); err != nil || fi.Size() != 0 {
+		t.Errorf("the -wal goes on: %v, %v", fi, err)
+	}
+}
