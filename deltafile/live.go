@@ -217,13 +217,22 @@ func (a *Appender) draft(ctx context.Context, c content) (draft, error) {
 	d := draft{tmp: a.sibling(draftPrefix + hex.EncodeToString(r[:]))}
 	f, err := a.fsys.Create(d.tmp)
 	if err != nil {
-		return draft{}, err
+		return draft{}, a.nameless(d, err)
 	}
 	d.file = f
 	if d.end, err = a.fill(ctx, f, c); err != nil {
-		return draft{}, a.discard(d, err)
+		return draft{}, a.discard(d, a.nameless(d, err))
 	}
 	return d, nil
+}
+
+// nameless takes a draft's random name out of an error: trouble that lasts is to read the same each time.
+func (a *Appender) nameless(d draft, err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) && pe.Path == d.tmp {
+		return &fs.PathError{Op: pe.Op, Path: a.sibling(draftPrefix + "*"), Err: pe.Err}
+	}
+	return err
 }
 
 // discard gives a draft up because of err.
