@@ -42,6 +42,9 @@ func wrongKey(err error) bool {
 	return errors.As(err, &ke) && ke.Code == errorcode.KDC_ERR_PREAUTH_FAILED || errors.Is(err, errOpenReply)
 }
 
+// errSkew means a reply that is right, of a KDC whose clock is too far from ours.
+var errSkew = errors.New("clock skew too great")
+
 // errOpenReply means an AS-REP that does not open with our key, or is not what was asked for.
 var errOpenReply = errors.New("reply does not open with the keytab's key or is not the one asked for")
 
@@ -144,6 +147,10 @@ func (x *exchange) as() (messages.Ticket, types.EncryptionKey, error) {
 	}
 	creds := credentials.New("", x.client.Realm).WithKeytab(x.kt)
 	if ok, err := rep.Verify(x.conf, creds, req); !ok || err != nil {
+		part := &rep.DecryptedEncPart // empty if it did not open
+		if off := time.Until(part.AuthTime).Round(time.Second); part.Nonce == req.ReqBody.Nonce && !part.AuthTime.IsZero() && off.Abs() > x.conf.LibDefaults.Clockskew {
+			return messages.Ticket{}, types.EncryptionKey{}, fmt.Errorf("AS-REP: this host's clock differs from the KDC's by %v: %w", -off, errSkew)
+		}
 		return messages.Ticket{}, types.EncryptionKey{}, fmt.Errorf("AS-REP: %w", errOpenReply)
 	}
 	return rep.Ticket, rep.DecryptedEncPart.Key, nil

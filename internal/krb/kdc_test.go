@@ -29,6 +29,7 @@ type testKDC struct {
 	requests int
 	edit     func(reply []byte) []byte // spoils replies
 	life     time.Duration
+	off      time.Duration // its clock, against ours
 }
 
 func newTestKDC(t *testing.T, tcp bool) *testKDC {
@@ -180,7 +181,7 @@ func (k *testKDC) ticket(req *krbmsg.KDCReq, server string) []byte {
 
 func (k *testKDC) issue(req *krbmsg.KDCReq, client krbmsg.PrincipalName, under *krbcrypto.Key, kvno uint32, reply *krbcrypto.Key, usage uint32) []byte {
 	session, _ := krbcrypto.RandomKey(k.session)
-	now := time.Now().Unix()
+	now := time.Now().Add(k.off).Unix()
 	wire := krbmsg.EncryptionKey{Etype: int32(session.Enctype()), Value: session.Bytes()}
 	realm := []byte(realmName)
 	part := krbmsg.EncTicketPart{Key: wire, CRealm: realm, CName: client, AuthTime: now, EndTime: now + int64(k.life.Seconds())}

@@ -254,6 +254,20 @@ func TestKDCsSayNo(t *testing.T) {
 	}
 }
 
+// A clock that is off is no wrong key.
+func TestKDCsClock(t *testing.T) {
+	for off, want := range map[time.Duration]string{time.Hour: "KDC's by -", -20 * time.Minute: "KDC's by 20m"} {
+		kdc, c, _ := world(t, true)
+		kdc.mu.Lock()
+		kdc.off = off
+		kdc.mu.Unlock()
+		_, err := c.Ticket(t.Context(), name("kdc2"))
+		if !errors.Is(err, errSkew) || errors.Is(err, errOpenReply) || !strings.Contains(err.Error(), want) {
+			t.Errorf("KDC off by %v: %v", off, err)
+		}
+	}
+}
+
 // In a rotation the keytab may have the next version before the KDC has it.
 func TestOlderVersionIsTried(t *testing.T) {
 	_, c, _ := world(t, true)
