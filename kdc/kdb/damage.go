@@ -168,8 +168,10 @@ func SetAside(ctx context.Context, path, realm string) (kept string, err error) 
 	if err := os.Rename(path, kept); err != nil { // first: SQLite removes no -wal of a file that was moved
 		return "", fmt.Errorf("kdb: %w", err)
 	}
+	failpoint("aside")
 	if err := os.Rename(path+"-wal", kept+"-wal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return kept, fmt.Errorf("kdb: %w", err)
 	}
+	failpoint("aside with its -wal")
 	return kept, errors.Join(removeSides(path), syncDir(dir))
 }

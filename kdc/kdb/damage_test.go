@@ -104,6 +104,50 @@ func TestSetAside(t *testing.T) {
 	}
 }
 
+// Whoever is killed while it sets a file aside leaves none, or the damaged one: a new database begins empty,
+// with nothing of the old -wal, and nobody vouches for it yet.
+func TestSetAsideKilled(t *testing.T) {
+	for _, at := range []string{"aside", "aside with its -wal"} {
+		t.Run(at, func(t *testing.T) {
+			_, slave := pair(t)
+			must(t, slave.Vouch(t.Context()))
+			wal := bytesOf(t, slave.path+"-wal")
+			closeDB(t, slave)
+			path := slave.path
+			must(t, os.WriteFile(path+"-wal", []byte(wal), 0o600))
+			spoil(t, path, 0, 100)
+			was := failpoint
+			failpoint = func(name string) {
+				if name == at {
+					panic(name)
+				}
+			}
+			func() {
+				defer func() { _, failpoint = recover(), was }()
+				_, _ = SetAside(t.Context(), path, testRealm)
+				t.Error("not killed")
+			}()
+			if _, err := Open(t.Context(), path, Options{}); !errors.Is(err, ErrNoDatabase) {
+				t.Fatal(err)
+			}
+			db, err := InitSlave(t.Context(), path, testRealm, Options{})
+			must(t, err)
+			if st := stateOf(t, db); !st.IsZero() {
+				t.Errorf("begins at %v", st)
+			}
+			verify(t, db)
+			closeDB(t, db)
+			if n := names(t, path); !strings.Contains(n, ".damaged") {
+				t.Errorf("what is left: %s", n)
+			}
+			spoil(t, path, 0, 100)
+			if err := Expendable(t.Context(), path, testRealm); !errors.Is(err, ErrNotExpendable) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // What is not damaged, or not known for a replica of the realm, is left alone.
 func TestNotSetAside(t *testing.T) {
 	for what, c := range map[string]struct {
