@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -143,4 +145,55 @@ func TestForeignDatabase(t *testing.T) {
 	kadmin(ctx, t, x.Realm, "addprinc -clearpolicy -pw all-Well-1 again")
 	x.caughtUp(ctx, t)
 	x.equal(ctx, t)
+}
+
+// TestDamagedRelay: a slave with slaves of its own, one of which was away, has its database damaged. It gets a full copy,
+// and so does whoever has missed something; the krep beside it reads the new file.
+func TestDamagedRelay(t *testing.T) {
+	ctx, r, _ := newLoadedRealm(t, "middle")
+	check(t, r.MakeKeytabs(ctx))
+	must(r.Master.StartKDC(ctx))(t)
+	middle := r.Slaves[0]
+	leaf := must(r.AddHost("leaf"))(t)
+	check(t, r.MakeKeytab(ctx, leaf))
+	check(t, testrealm.CopyFile(leaf.Stash, r.Master.Stash)) // for kdb5_util dump
+	startLeaf := func() *testrealm.Process {
+		return must(leaf.Start(ctx, "krepd", "-r", testrealm.RealmName, "-allow="+middle.Principal()))(t)
+	}
+	krepdLeaf := startLeaf()
+	writeFile(t, middle.SlaveList, fmt.Appendf(nil, "127.0.0.1:%d %s\n", leaf.KrepdPort, leaf.Principal()))
+	conf := strings.ReplaceAll(string(readFile(t, middle.KRB5Conf)), strconv.Itoa(middle.KDCPort), strconv.Itoa(r.Master.KDCPort))
+	writeFile(t, middle.KRB5Conf, []byte(conf))
+	relay := fmt.Sprintf("        delta_file = %s\n        slave_list = %s\n        krepd_control = %s\n        spool =", middle.Delta, middle.SlaveList, middle.Dir+"/krepd-control")
+	writeFile(t, middle.KDCConf, []byte(strings.Replace(string(readFile(t, middle.KDCConf)), "        spool =", relay, 1)))
+	krepd := must(middle.StartKrepd(ctx))(t)
+	krep := must(middle.StartKrep(ctx))(t)
+	must(r.Master.StartKrep(ctx))(t)
+	x := &replicating{Realm: r}
+	reach := func(hosts ...*testrealm.Host) {
+		t.Helper()
+		for _, h := range hosts {
+			x.Slaves = []*testrealm.Host{h}
+			x.whole(ctx, t)
+		}
+	}
+	change := func(name string) { kadmin(ctx, t, r, "addprinc -clearpolicy -randkey "+name) }
+	change("first")
+	reach(middle, leaf)
+
+	krepdLeaf.Stop()
+	change("missed")
+	reach(middle)
+	hardened(ctx, t, middle.SQLite())
+	spoil(t, middle.SQLite(), 0, 100)
+	change("under-damage")
+	says(ctx, t, krepd, "database is damaged and was set aside")
+	reach(middle)
+	krepdLeaf = startLeaf()
+	change("last")
+	reach(middle, leaf)
+	isKept(t, middle.SQLite(), 1)
+	if !krep.Running() || !krepd.Running() || !krepdLeaf.Running() {
+		t.Error("somebody has ended")
+	}
 }
