@@ -426,3 +426,45 @@ func TestSecondKrep(t *testing.T) {
 	}
 	stop()
 }
+
+// TestResyncOutlivesKrep: so does what krep was told to do for a slave that was away.
+func TestResyncOutlivesKrep(t *testing.T) {
+	dir := host(t, section)
+	due := func() string {
+		_, out, _ := run("status", "-json")
+		var st status
+		if err := json.Unmarshal([]byte(out), &st); err != nil || len(st.Slaves) != 1 {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return st.Slaves[0].FullDue
+	}
+	const asked = "asked for by the administrator"
+	_, stop := daemonOf(t, make(chan os.Signal))
+	if code, _, errs := run("resync", "krep/kdc2.example.org@EXAMPLE.ORG"); code != 0 {
+		t.Fatal(errs)
+	}
+	stop()
+	k, stop := daemonOf(t, make(chan os.Signal))
+	if got := due(); got != asked {
+		t.Errorf("after a restart: full copy due: %q", got)
+	}
+	k.rebuilt("kdc2.example.org", func() bool { return true })
+	stop()
+	k, stop = daemonOf(t, make(chan os.Signal))
+	if got := due(); got != asked {
+		t.Errorf("asked for again meanwhile: full copy due: %q", got)
+	}
+	k.rebuilt("kdc2.example.org", func() bool { return false })
+	stop()
+	_, stop = daemonOf(t, make(chan os.Signal))
+	if got := due(); got != "" {
+		t.Errorf("rebuilt: full copy due: %q", got)
+	}
+	if err := os.Mkdir(dir+"/delta.resync.new", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := run("resync", "kdc2.example.org"); code != 1 || !strings.Contains(errs, "would forget it: list of slaves to be rebuilt") || due() != asked {
+		t.Errorf("resync that cannot be kept: %d, %s", code, errs)
+	}
+	stop()
+}

@@ -73,7 +73,8 @@ type krep struct {
 	set     *sender.Set
 	client  *krb.Client
 	source  source
-	paused  *paused
+	paused  *remembered
+	resyncs *remembered
 	started time.Time
 
 	listTrouble atomic.Pointer[string] // why the slave list as it is now is not followed; nil: it is
@@ -90,6 +91,9 @@ func newKrep(s *settings, log zerolog.Logger) (*krep, error) {
 	}
 	var err error
 	if k.paused, err = loadPaused(s.delta + ".paused"); err != nil {
+		return nil, err
+	}
+	if k.resyncs, err = loadResyncs(s.delta + ".resync"); err != nil {
 		return nil, err
 	}
 	kt, err := krb.OpenKeytab(s.keytab)
@@ -115,6 +119,7 @@ func newKrep(s *settings, log zerolog.Logger) (*krep, error) {
 	k.set = sender.NewSet(sender.Options{
 		Realm: s.Realm.Name, Feed: feedAdapter{k}, Source: wideSource{k.source}, Log: k.log,
 		Prepare: k.prepare, Dial: dial, Auth: k.auth, Paused: k.paused.has,
+		Wanted: k.resyncs.has, Rebuilt: k.rebuilt,
 	})
 	k.feed = feed.New(feed.Options{Path: s.delta, Realm: s.Realm.Name, Log: k.log,
 		Safe: k.set.Safe, Release: k.set.Release, MaxSize: s.maxSize, MaxAge: s.maxAge})

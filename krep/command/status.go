@@ -85,7 +85,7 @@ func (k *krep) handle(ctx context.Context, r control.Request) (any, error) {
 	case "verify":
 		return k.verify(ctx, r.Args)
 	case "resync":
-		return nil, k.set.Resync(name)
+		return nil, k.resync(name)
 	case "pause":
 		return nil, k.pause(name, true)
 	case "resume":

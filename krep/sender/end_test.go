@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -224,6 +225,44 @@ func TestCopyAfterTheTrouble(t *testing.T) {
 			if !strings.Contains(b.log.String()[before:], text) {
 				t.Errorf("%q is not told", text)
 			}
+		}
+	})
+}
+
+// TestWantedBeforeTheStart: a full copy that was asked for before a restart of krep is given though the slave has all there is,
+// and noted when it is loaded; one that is asked for meanwhile is not taken for that one.
+func TestWantedBeforeTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []bool
+		var b *bench
+		b = newBench(t, func(e *end) {
+			e.hello(baseOf(b))
+			for m := e.any(); m != nil; m = e.any() {
+				switch m := m.(type) {
+				case *wire.Heartbeat:
+					e.send(&wire.Heartbeat{})
+				case *wire.SnapshotEnd:
+					first := false
+					if b.safely(func() { first = len(told) == 0 }); first {
+						if err := b.set.Resync(b.status().Name); err != nil {
+							t.Error(err)
+						}
+					}
+					e.send(&wire.SnapshotEnd{Size: m.Size})
+				}
+			}
+		}, func(o *Options) {
+			o.Wanted = func(string) bool { return true }
+			o.Rebuilt = func(_ string, wanted func() bool) { b.safely(func() { told = append(told, wanted()) }) }
+		})
+		if st := b.status(); st.FullDue != byAdministrator {
+			t.Errorf("before the first stream: %+v", st)
+		}
+		b.run()
+		<-time.After(time.Minute)
+		b.stop()
+		if !slices.Equal(told, []bool{true, false}) {
+			t.Errorf("another one wanted behind each full copy: %v", told)
 		}
 	})
 }

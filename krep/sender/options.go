@@ -86,6 +86,11 @@ type Options struct {
 
 	// Paused tells whether a slave begins as a paused one, by its name; nil: none does.
 	Paused func(name string) bool
+	// Wanted tells whether the administrator wants a slave rebuilt, by its name, since before this start; nil: none.
+	Wanted func(name string) bool
+	// Rebuilt is called when a slave has loaded a full copy; wanted tells whether another was asked for since. nil: nobody
+	// wants to know.
+	Rebuilt func(name string, wanted func() bool)
 
 	Log       zerolog.Logger
 	Backoff   slave.Backoff  // zero: slave.DefaultBackoff

@@ -68,10 +68,17 @@ type Sender struct {
 
 func newSender(o *Options, entry slavelist.Slave, copies chan struct{}) *Sender {
 	now := time.Now()
-	return &Sender{o: o, paused: o.Paused != nil && o.Paused(entry.Name()), entry: entry, copies: copies, listed: now, since: now, again: make(chan struct{}, 1),
+	s := &Sender{o: o, paused: o.Paused != nil && o.Paused(entry.Name()), entry: entry, copies: copies, listed: now, since: now, again: make(chan struct{}, 1),
 		callers: make(chan *caller, 1), ring: make(chan struct{}, 1), ask: make(chan *question),
 		log: o.Log.With().Str("slave", entry.Name()).Logger()}
+	if o.Wanted != nil && o.Wanted(entry.Name()) {
+		s.p.OnResync(byAdministrator)
+	}
+	return s
 }
+
+// byAdministrator is why a slave gets a full copy that was asked for.
+const byAdministrator = "asked for by the administrator"
 
 // update changes what is known of the slave, keeps count of how long it has been in its state,
 // and tells the feed when the slave lets go of more.
@@ -232,8 +239,15 @@ func (s *Sender) copyLog(attempt zerolog.Logger, why string) zerolog.Logger {
 // copied notes that a full copy was loaded.
 func (s *Sender) copied() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.full.Done()
+	s.mu.Unlock()
+	if s.o.Rebuilt != nil {
+		s.o.Rebuilt(s.entry.Name(), func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.p.Forced
+		})
+	}
 }
 
 // recovered ends the trouble when a stream has lasted for goodStream, and says so if not all of it was told.

@@ -176,7 +176,7 @@ func (t *Set) Name(name string) (string, error) {
 func (t *Set) Resync(name string) error {
 	r, err := t.find(name)
 	if err == nil {
-		r.resync("asked for by the administrator")
+		r.resync(byAdministrator)
 	}
 	return err
 }
