@@ -189,44 +189,7 @@ func printStatus(w io.Writer, st status) error {
 		st.Realm, epoch, st.Serial, sizeText(st.DeltaBytes), sizeText(st.DeltaLimit)); err != nil {
 		return err
 	}
-	if st.Missing != "" {
-		made := "a change, or a kdc that runs, makes it, if kdc.conf names it to them, and they say why if they cannot"
-		if st.Source == fromCommand {
-			made = "krep delta init makes it"
-		}
-		_, _ = fmt.Fprintf(w, "there is no delta file %q: %s\n", st.Missing, made)
-	}
-	if st.Source == fromCommand {
-		if _, err := fmt.Fprintln(w, "full copies come from a command: there is no digest of the master, the slaves' content is not compared with it"); err != nil {
-			return err
-		}
-	}
-	if st.ByHand {
-		_, _ = fmt.Fprintln(w, byHandText)
-	}
-	if st.Unread != "" {
-		_, _ = fmt.Fprintf(w, "the database cannot be read, for full copies and for the comparison of the slaves' content: %s\n", st.Unread)
-	}
-	if st.Back != nil {
-		_, _ = fmt.Fprintf(w, "the database is at serial %d, before the delta file's end: it was put back to an earlier copy; a running kdc, or the next change, begins a new epoch, and all slaves get a full copy\n", *st.Back)
-	}
-	switch {
-	case st.OtherEpoch != "":
-		_, _ = fmt.Fprintf(w, "the delta file is of another epoch than the database, which has been in epoch %s for %s, at serial %d\n",
-			st.OtherEpoch, durationText(st.Now.Sub(*st.UnsentSince)), st.Unsent)
-	case st.UnsentSince != nil:
-		_, _ = fmt.Fprintf(w, "the delta file lacks %d changes that the database has, the first of them made %s ago\n",
-			st.Unsent, durationText(st.Now.Sub(*st.UnsentSince)))
-	}
-	if st.ListTrouble != "" {
-		_, _ = fmt.Fprintf(w, "the changed slave list is not taken up, the one before stays: %s\n", st.ListTrouble)
-	}
-	if st.Unreadable != "" {
-		_, _ = fmt.Fprintf(w, "the delta file cannot be read: %s\n", st.Unreadable)
-	}
-	if st.Trouble != "" {
-		_, _ = fmt.Fprintf(w, "the delta file cannot be cut: %s\n", st.Trouble)
-	}
+	printTroubles(w, st)
 	if len(st.Slaves) == 0 {
 		_, err := fmt.Fprintln(w, "no slaves listed: the delta file is dropped as it fills")
 		return err
@@ -263,6 +226,46 @@ func printStatus(w io.Writer, st status) error {
 			durationText(st.Now.Sub(s.Since)), strings.Map(visible, strings.Join(last, "; ")))
 	}
 	return tw.Flush()
+}
+
+// printTroubles says what is to be known of the master, and what is wrong with it.
+func printTroubles(w io.Writer, st status) {
+	if st.Missing != "" {
+		made := "a change, or a kdc that runs, makes it, if kdc.conf names it to them, and they say why if they cannot"
+		if st.Source == fromCommand {
+			made = "krep delta init makes it"
+		}
+		_, _ = fmt.Fprintf(w, "there is no delta file %q: %s\n", st.Missing, made)
+	}
+	if st.Source == fromCommand {
+		_, _ = fmt.Fprintln(w, "full copies come from a command: there is no digest of the master, the slaves' content is not compared with it")
+	}
+	if st.ByHand {
+		_, _ = fmt.Fprintln(w, byHandText)
+	}
+	if st.Unread != "" {
+		_, _ = fmt.Fprintf(w, "the database cannot be read, for full copies and for the comparison of the slaves' content: %s\n", st.Unread)
+	}
+	if st.Back != nil {
+		_, _ = fmt.Fprintf(w, "the database is at serial %d, before the delta file's end: it was put back to an earlier copy; a running kdc, or the next change, begins a new epoch, and all slaves get a full copy\n", *st.Back)
+	}
+	switch {
+	case st.OtherEpoch != "":
+		_, _ = fmt.Fprintf(w, "the delta file is of another epoch than the database, which has been in epoch %s for %s, at serial %d\n",
+			st.OtherEpoch, durationText(st.Now.Sub(*st.UnsentSince)), st.Unsent)
+	case st.UnsentSince != nil:
+		_, _ = fmt.Fprintf(w, "the delta file lacks %d changes that the database has, the first of them made %s ago\n",
+			st.Unsent, durationText(st.Now.Sub(*st.UnsentSince)))
+	}
+	if st.ListTrouble != "" {
+		_, _ = fmt.Fprintf(w, "the changed slave list is not taken up, the one before stays: %s\n", st.ListTrouble)
+	}
+	if st.Unreadable != "" {
+		_, _ = fmt.Fprintf(w, "the delta file cannot be read: %s\n", st.Unreadable)
+	}
+	if st.Trouble != "" {
+		_, _ = fmt.Fprintf(w, "the delta file cannot be cut: %s\n", st.Trouble)
+	}
 }
 
 // visible replaces what a terminal could take for an order: errors quote what snapshot commands say.
