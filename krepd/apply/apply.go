@@ -469,7 +469,7 @@ func (a *Applier) load(ctx context.Context, l load) {
 		a.copies++
 		a.expect = expectation{}
 	}
-	a.loading, a.settled = false, settled
+	a.loading, a.settled = false, settled || a.broken != nil // as Break has it
 	a.wake()
 	a.mu.Unlock()
 	if err != nil {
