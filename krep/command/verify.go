@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -166,7 +167,11 @@ func printVerify(w io.Writer, r *verify.Report) error {
 	}
 	for _, s := range r.Slaves {
 		for _, e := range s.Names {
-			if _, err := fmt.Fprintf(w, "%s: %s %s: %s\n", s.Slave, e.Kind, printable(e.Name), e.How); err != nil {
+			name := e.Name
+			if raw, err := hex.DecodeString(e.NameHex); err == nil && len(raw) > 0 {
+				name = string(raw)
+			}
+			if _, err := fmt.Fprintf(w, "%s: %s %s: %s\n", s.Slave, e.Kind, printable(name), e.How); err != nil {
 				return err
 			}
 		}

@@ -17,7 +17,7 @@ func TestPrintVerify(t *testing.T) {
 		{Slave: "kdc2.example.org", Result: verify.Same, Serial: 48213, Entries: 381},
 		{Slave: "kdc4.example.org", Result: verify.Unknown, Reason: "slave is not streaming: retrying: dial: connection refused"},
 		{Slave: "kdc5.example.org", Result: verify.Differs, Serial: 48214, Entries: 380, Parts: 2, ByHand: true, More: true,
-			Names: []verify.Entry{{Kind: "policy", Name: "staff", How: "missing"}, {Kind: "principal", Name: "a\x1bb@R", How: "differs"}}},
+			Names: []verify.Entry{{Kind: "policy", Name: "staff", How: "missing"}, {Kind: "principal", Name: "a\x1bb@R", How: "differs"}, {Kind: "principal", Name: "caf\ufffd@R", NameHex: "636166e94052", How: "extra"}}},
 	}}
 	var out bytes.Buffer
 	if err := printVerify(&out, r); err != nil {
@@ -30,6 +30,7 @@ kdc4.example.org  unknown  -       -        slave is not streaming: retrying: di
 kdc5.example.org  differs  48214   380      2 of 256 parts, changed behind its back
 kdc5.example.org: policy staff: missing
 kdc5.example.org: principal "a\x1bb@R": differs
+kdc5.example.org: principal "caf\xe9@R": extra
 kdc5.example.org: and more
 `
 	if out.String() != want {

@@ -2,7 +2,9 @@ package verify
 
 import (
 	"cmp"
+	"encoding/hex"
 	"slices"
+	"unicode/utf8"
 
 	"krealm/dumpfmt"
 )
@@ -36,5 +38,9 @@ func entry(k named, how string) Entry {
 	if k.kind == dumpfmt.KindPolicy {
 		kind = "policy"
 	}
-	return Entry{Kind: kind, Name: k.name, How: how}
+	e := Entry{Kind: kind, Name: k.name, How: how}
+	if !utf8.ValidString(k.name) {
+		e.NameHex = hex.EncodeToString([]byte(k.name))
+	}
+	return e
 }

@@ -61,6 +61,8 @@ type Entry struct {
 	Kind string `json:"kind"` // principal or policy
 	Name string `json:"name"`
 	How  string `json:"how"` // differs; missing: on the slave; extra: only there
+
+	NameHex string `json:"name_hex,omitempty"` // the bytes of a name that is not UTF-8
 }
 
 // MaxNames bounds the names of one slave in a report, partsAtOnce the parts that are listed in one go.

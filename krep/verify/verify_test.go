@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -166,7 +167,7 @@ func TestNamesWhatDiffers(t *testing.T) {
 	other := newWorld(t, 300)
 	other.change(func(tx *kdb.Tx) error {
 		p := princ("u7", 99)
-		return errors.Join(tx.PutPrincipal(p), tx.DeletePrincipal("u8@"+realm), tx.DeletePolicy("staff"), tx.PutPrincipal(princ("evil", 1)))
+		return errors.Join(tx.PutPrincipal(p), tx.DeletePrincipal("u8@"+realm), tx.DeletePolicy("staff"), tx.PutPrincipal(princ("evil", 1)), tx.PutPrincipal(princ("caf\xe9", 1)))
 	})
 	w.put("u7", 1) // leaves it as it was: no change, the serial stays
 	w.slaves["bad"] = other.master
@@ -182,8 +183,9 @@ func TestNamesWhatDiffers(t *testing.T) {
 		t.Errorf("%+v", r.Slaves[0])
 	}
 	bad := r.Slaves[1]
-	want := []Entry{{"policy", "staff", "missing"}, {"principal", "evil@" + realm, "extra"}, {"principal", "late@" + realm, "missing"},
-		{"principal", "u7@" + realm, "differs"}, {"principal", "u8@" + realm, "missing"}}
+	want := []Entry{{"policy", "staff", "missing", ""}, {"principal", "evil@" + realm, "extra", ""}, {"principal", "late@" + realm, "missing", ""},
+		{"principal", "u7@" + realm, "differs", ""}, {"principal", "u8@" + realm, "missing", ""},
+		{"principal", "caf\xe9@" + realm, "extra", hex.EncodeToString([]byte("caf\xe9@" + realm))}}
 	if bad.Result != Differs || !sameEntries(bad.Names, want) || bad.Parts == 0 || bad.More {
 		t.Errorf("%+v", bad)
 	}
