@@ -73,11 +73,11 @@ func replicaNote(realm string, fi os.FileInfo) string {
 
 // disown takes the note away, durably, before the file becomes a master's.
 func disown(path string) error {
-	err := os.Remove(path + replicaSuffix)
-	if errors.Is(err, fs.ErrNotExist) {
+	name := path + replicaSuffix
+	if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) { // on a read-only disk it cannot be removed either
 		return nil
 	}
-	if err != nil {
+	if err := os.Remove(name); err != nil {
 		return fmt.Errorf("kdb: %w", err)
 	}
 	return syncDir(filepath.Dir(path))
