@@ -202,6 +202,7 @@ func (u *kdbUtil) reportLoad(a loadArgs, err error) {
 	case errors.Is(err, errSilent), errors.Is(err, errRefused):
 	case !errors.As(err, &syn):
 		u.errorf("%s: %v while loading %s\n", kdbUtilName, interrupted(err), a.file)
+		u.hintDamaged(err)
 	default:
 		field := ""
 		if syn.Field > 0 {

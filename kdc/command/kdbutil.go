@@ -134,7 +134,16 @@ func (u *kdbUtil) end(err error) int {
 // fail reports an error and goes on.
 func (u *kdbUtil) fail(err error) {
 	u.errorf("%s: %v\n", kdbUtilName, err)
+	u.hintDamaged(err)
 	u.status++
+}
+
+// hintDamaged says how to go on where the engine does not understand its file: no command mends it.
+func (u *kdbUtil) hintDamaged(err error) {
+	if errors.Is(err, kdb.ErrDamaged) {
+		u.errorf("%[1]s: hint: move %[2]s away with the -wal and -shm beside it, and load a dump: the last one, or one made on a slave\n",
+			kdbUtilName, u.realm.Database)
+	}
 }
 
 // parse takes the global options, which may stand anywhere, off the command line.

@@ -123,3 +123,36 @@ func TestHelp(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedDatabase: who has a database that the engine does not understand hears how to go on, and what he hears is right.
+func TestDamagedDatabase(t *testing.T) {
+	copyRealm(t, "mkey/1.20.1/6-purged")
+	expect(t, 0, "", "", "load", "realm.dump")
+	files, err := filepath.Glob("*.sqlite")
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	const page = 4096 // the first has the schema
+	for i := page; i < len(b); i++ {
+		b[i] = 0xee
+	}
+	if err := os.WriteFile(files[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"load", "realm.dump"}, {"dump", "again.dump"}, {"destroy", "-f"}} {
+		status, _, errs := run("", append([]string{"kdb5_util"}, args...)...)
+		if status != 1 || !strings.Contains(errs, "database file is damaged") || !strings.Contains(errs, files[0]+" away with the -wal and -shm beside it") {
+			t.Errorf("%s: %d, %s", args[0], status, errs)
+		}
+	}
+	for _, name := range []string{files[0], files[0] + "-wal", files[0] + "-shm"} {
+		if err := os.Rename(name, name+".away"); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	expect(t, 0, "", "", "load", "realm.dump")
+}
