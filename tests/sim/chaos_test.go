@@ -31,7 +31,7 @@ func (w *world) verdict(o *op, name string) (v verdict) {
 	x := w.draw("verdict " + name)
 	how := mix(x)
 	divisible := o.kind == "write" || o.kind == "fsync"
-	if o.p.host.disk.full && (o.kind == "write" || o.kind == "create" || o.kind == "commit" || o.kind == "load") {
+	if full := o.p.host.disk.full; full > 0 && unit(mix(x+1)) < full && (o.kind == "write" || o.kind == "create" || o.kind == "commit" || o.kind == "load") {
 		return verdict{fail: errNoRoom, half: divisible && how%2 == 0}
 	}
 	if w.turns++; w.turns == w.plan.crashAt {
@@ -40,7 +40,7 @@ func (w *world) verdict(o *op, name string) (v verdict) {
 	if w.quiet {
 		return v
 	}
-	kill, power, fault := w.plan.kill, w.plan.power, w.plan.fault
+	kill, power, fault := w.plan.kill, w.plan.power, w.plan.fault+o.p.host.disk.sick
 	switch o.kind {
 	case "rename", "link", "syncdir", "fsync", "truncate", "load": // where it may hurt
 		kill, power, fault = 3*kill, 3*power, 2*fault
@@ -175,8 +175,11 @@ func (w *world) mischief(h *host) {
 			r.p.frozen = w.now() + length
 		}
 	case fillDisk:
-		h.disk.full = true
-		w.after(length, "room on "+h.name, func() { h.disk.full = false })
+		h.disk.full = []float64{1, 0.5, 0.9}[x%3] // where there is little room, some operations find enough
+		w.after(length, "room on "+h.name, func() { h.disk.full = 0 })
+	case sickenDisk:
+		h.disk.sick = []float64{0.02, 0.1, 0.3}[x%3]
+		w.after(length, "disk of "+h.name, func() { h.disk.sick = 0 })
 	case askResync:
 		w.resync(h, x)
 	case changeList:
@@ -190,6 +193,10 @@ func (w *world) mischief(h *host) {
 	case turnClock:
 		h.skew = time.Duration(int64(x)%int64(2*time.Hour)) / time.Duration(1+x>>40%1000)
 		w.after(length, "clock of "+h.name, func() { h.skew = 0 })
+	case spoilSpool:
+		h.rotSpool(x)
+	case changeKey:
+		h.changeKey(x, length)
 	case tamper:
 		if h.parent != nil && !p.foreign { // where nothing compares content
 			w.oracle.doubt(h)
@@ -252,7 +259,8 @@ func (w *world) mend() {
 	w.net.mu.Unlock()
 	w.net.flush()
 	for _, h := range w.hosts {
-		h.disk.full, h.skew = false, 0
+		h.disk.full, h.disk.sick, h.skew = 0, 0, 0
+		h.clean()
 		h.db.refuse(false)
 		h.list(slices.Clone(h.kids))
 		h.boot()

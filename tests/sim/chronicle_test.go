@@ -12,7 +12,7 @@ func (o *oracle) foreign() *legacy { return o.w.hosts[0].legacy }
 func (o *oracle) learn(s deltafile.State, digest [32]byte) {
 	if o.order[s.Epoch] == 0 {
 		o.order[s.Epoch] = len(o.order) + 1
-		if len(o.order) > o.w.stats.epochs {
+		if len(o.order) > o.w.stats.epochs && !o.w.hosts[0].rottenHead {
 			o.complain("O1: epoch %v was begun by nobody", s.Epoch)
 		}
 	}
@@ -28,7 +28,7 @@ func (o *oracle) appended(l *legacy, s deltafile.State) {
 		l.sure = s
 		return
 	}
-	if i := l.h.disk.current(deltaName); i == nil || !i.scan.damaged {
+	if i := l.h.disk.current(deltaName); !l.h.rottenHead && (i == nil || !i.scan.damaged) {
 		o.complain("O9: a tool was told of %v, which the delta file has never held", s)
 	}
 }
@@ -37,7 +37,7 @@ func (o *oracle) appended(l *legacy, s deltafile.State) {
 func (o *oracle) chronicle(l *legacy, now sight) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.sure.Epoch == now.at.Epoch && !l.descends(now.at, l.sure) {
+	if !l.h.rottenHead && !l.sure.IsZero() && l.sure.Epoch == now.at.Epoch && !l.descends(now.at, l.sure) {
 		o.complain("O9: a tool was told that %v is appended, and the delta file is at %v", l.sure, now.at)
 	}
 }
@@ -67,6 +67,9 @@ func (o *oracle) copied(h *host, now deltafile.State) {
 
 // doubtful tells whether the content of a slave need not be that of its state.
 func (o *oracle) doubtful(h *host, s deltafile.State) bool {
+	if l := o.foreign(); l != nil && l.h.rottenHead {
+		return true
+	}
 	for _, d := range o.doubts[h] {
 		if d.open(o.foreign(), s) {
 			return true

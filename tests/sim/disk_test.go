@@ -16,8 +16,9 @@ import (
 type disk struct {
 	h    *host
 	mu   sync.Mutex
-	full bool // nothing can be written
-	lied bool // a sync has succeeded that did not write everything; see inode.lost
+	full float64 // so many operations find no room
+	sick float64 // so many more than usual fail
+	lied bool    // a sync has succeeded that did not write everything; see inode.lost
 
 	names   map[string]*inode
 	durable map[string]*inode // names on the platter
@@ -59,11 +60,12 @@ type inode struct {
 	durable []byte // on the platter for certain
 	// lost are bytes that an fsync has failed to write: the kernel has forgotten that they
 	// are not on the platter, and no later fsync writes them.
-	lost  [2]int
-	fails int // such fsyncs
-	lock  chan struct{}
-	scan  scan
-	sure  *reading // of durable, as a delta file; nil: not read yet
+	lost   [2]int
+	fails  int // such fsyncs
+	lock   chan struct{}
+	scan   scan
+	rotten bool     // see rot
+	sure   *reading // of durable, as a delta file; nil: not read yet
 }
 
 func newDisk(h *host) *disk {
@@ -151,7 +153,11 @@ func (d *disk) powerCut(w *world) {
 		if moved[old] == nil {
 			data, damaged := old.survivor(unit(w.draw("bytes "+d.h.name)), unit(w.draw("part "+d.h.name)))
 			moved[old] = d.newInode(data)
-			moved[old].scan.damaged = damaged
+			moved[old].scan.damaged, moved[old].rotten = damaged, old.rotten
+			if x := w.draw("rot " + d.h.name); (name == deltaName || name == spoolName) && unit(x) < w.plan.rot {
+				d.rot(name, moved[old], mix(x))
+				data = moved[old].data
+			}
 			w.note("left of "+alias(name), data)
 		}
 		d.names[name] = moved[old]

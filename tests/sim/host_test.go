@@ -38,21 +38,23 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 // host is one machine: a disk, a database, and processes that its init starts again when they end.
 type host struct {
-	w      *world
-	name   string
-	parent *host // nil: the master
-	kids   []*host
-	disk   *disk
-	db     backend
-	legacy *legacy // the database of a foreign master, else nil
-	realm  *streamtest.Realm
-	off    bool // no power
-	roles  []*role
-	log    zerolog.Logger
-	calls  bool          // its krepd dials the parent's krep, not the other way round
-	listed []*host       // of its slave list, as krep has it
-	skew   time.Duration // what its clock is ahead
-	shaken bool          // another trouble follows the last one
+	w                       *world
+	name                    string
+	parent                  *host // nil: the master
+	kids                    []*host
+	disk                    *disk
+	db                      backend
+	legacy                  *legacy // the database of a foreign master, else nil
+	realm                   *streamtest.Realm
+	off                     bool // no power
+	roles                   []*role
+	log                     zerolog.Logger
+	calls                   bool    // its krepd dials the parent's krep, not the other way round
+	listed                  []*host // of its slave list, as krep has it
+	keytab                  *keytab
+	skew                    time.Duration // what its clock is ahead
+	rottenSpool, rottenHead bool          // its spool was damaged once, the head of its delta file
+	shaken                  bool          // another trouble follows the last one
 
 	krep  atomic.Pointer[krepParts]  // of the last krep
 	krepd atomic.Pointer[krepdParts] // of the last krepd
@@ -100,6 +102,8 @@ func principal(name string) string { return "krep/" + name + ".example.org@" + r
 func (w *world) addHost(name string, parent *host, realm *streamtest.Realm, relay bool) *host {
 	h := &host{w: w, name: name, parent: parent, realm: realm, off: true, log: w.log.With().Str("host", name).Logger()}
 	h.disk = newDisk(h)
+	h.keytab = &keytab{h: h}
+	h.keytab.learn()
 	soon := func(x uint64) time.Duration { return between(x, 20*time.Millisecond, 2*time.Second) }
 	if parent != nil {
 		parent.kids = append(parent.kids, h)
@@ -379,7 +383,7 @@ func (h *host) runKrep(p *proc) error {
 			return errors.Join(err, g.Wait())
 		}
 		server := &stream.Server{Log: log,
-			Acceptor: &stream.Acceptor{Keys: h.realm.Keytab(principal(h.name)), Allow: set.Expects, Now: h.clock},
+			Acceptor: h.acceptor(set.Expects),
 			Handle:   func(ctx context.Context, c *stream.Conn) { _ = set.Take(ctx, c) }}
 		g.Go(func() error { return server.Serve(ctx, ln) })
 	}
@@ -462,9 +466,8 @@ func (h *host) runKrepd(p *proc) error {
 		if err != nil {
 			return err
 		}
-		acceptor := h.realm.Acceptor(principal(h.name), principal(h.parent.name))
-		acceptor.Now = h.clock
-		server := &stream.Server{Handle: rec.Handle, Log: log, Acceptor: acceptor}
+		server := &stream.Server{Handle: rec.Handle, Log: log,
+			Acceptor: h.acceptor(func(client string) bool { return client == principal(h.parent.name) })}
 		g.Go(func() error { return server.Serve(ctx, ln) })
 	}
 	h.krepd.Store(&krepdParts{p, sp, applier})

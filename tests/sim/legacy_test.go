@@ -93,7 +93,7 @@ func (l *legacy) look() (sight, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.known[base.Hash] == nil {
-		if base.Serial != 0 {
+		if base.Serial != 0 && !l.h.rottenHead {
 			l.h.w.fail("O1: the delta file begins at %v, where it has never been", base)
 			return l.last, false
 		}
@@ -101,6 +101,9 @@ func (l *legacy) look() (sight, bool) {
 		l.h.w.oracle.learn(base, digestOf(l.content))
 	}
 	v := sight{at: base, digest: digestOf(l.known[base.Hash])}
+	if l.h.rottenHead { // serial and epoch may be others than they were: no hash is over them
+		l.h.w.oracle.history[at(base)] = moment{v.digest}
+	}
 	for _, cs := range css {
 		prev := v.at
 		v.at, v.last = v.at.After(cs), cs

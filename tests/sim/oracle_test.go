@@ -115,6 +115,7 @@ func (o *oracle) database(h *host, now sight) {
 		delete(o.suspect, h)
 	}
 	switch {
+	case !ok && o.foreign() != nil && o.w.hosts[0].rottenHead: // an epoch by mistake, as good as any
 	case !ok:
 		o.complain("O2: %s: database is at %v, which the master never was", h.name, now.at)
 	case then.digest != now.digest && !o.suspect[h] && !o.doubtful(h, now.at):
@@ -282,7 +283,7 @@ func (o *oracle) acks(h *host) {
 // keeps checks that a slave has what it has acknowledged, and would have it after a power cut (O3).
 func (o *oracle) keeps(h *host) {
 	promised, ok := o.acked[h]
-	if !ok {
+	if !ok || h.rottenSpool {
 		return
 	}
 	db := o.sights[h].at
@@ -386,6 +387,9 @@ func (o *oracle) disk(h *host) bool {
 // content checks what is in a delta file (O5).
 func (o *oracle) content(h *host, i *inode) {
 	s := &i.scan
+	if i.rotten || h.rottenHead {
+		return
+	}
 	if s.off > len(i.data) { // cut
 		*s = scan{damaged: s.damaged}
 	}
@@ -444,7 +448,7 @@ func (o *oracle) survived(h *host) {
 // replaced checks who replaces a delta file by what (O4).
 func (o *oracle) replaced(h *host, r rename) {
 	base, _, err := parse(r.now.data)
-	if err != nil && !r.now.scan.damaged {
+	if err != nil && !r.now.scan.damaged && !h.rottenHead {
 		o.complain("O5: %s: %s put a file in the delta file's place that does not parse: %v", h.name, r.by, err)
 		return
 	}
@@ -461,7 +465,7 @@ func (o *oracle) replaced(h *host, r rename) {
 	}
 	for _, k := range h.listed {
 		db := o.sights[k].at
-		if o.strays(db) {
+		if o.strays(db) || k.rottenSpool {
 			continue // it gets a full copy
 		}
 		if have := o.safe(k, base.Epoch); db.Epoch == base.Epoch && have >= was.Serial && have < base.Serial && *o.excused[k] == (excuse{}) {
@@ -474,7 +478,7 @@ func (o *oracle) replaced(h *host, r rename) {
 func (o *oracle) settled(h *host) {
 	k := h.krepd.Load()
 	promised, ok := o.acked[h]
-	if k == nil || k.p.gone() || !ok {
+	if k == nil || k.p.gone() || !ok || h.rottenSpool {
 		return
 	}
 	done, cancel := context.WithCancel(context.Background())

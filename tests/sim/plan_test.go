@@ -55,6 +55,10 @@ type plan struct {
 	foreign  bool    // the master has no database of ours
 	badDumps float64 // full copies of it that fail
 
+	sick  bool    // disks get sick
+	rot   float64 // files that a power cut damages where they were durable
+	rekey bool    // services get new keys
+
 	real bool      // the database is the real one
 	talk io.Writer // where everything is logged; nil: nowhere
 	bugs *bugs
@@ -89,7 +93,7 @@ func newPlan(r *rand.Rand) plan {
 		p.buffer = 600 // a frame comes in many pieces; more would take longer than the patience of a reader
 	}
 	if often(0.2) {
-		p.ticket = 72 * time.Second // a stream is begun anew a minute before
+		p.ticket = time.Duration(pick(72, 20)) * time.Second // a stream is begun anew a minute before, or at half time
 	}
 	if p.buffer >= 65536 && often(0.03) {
 		p.bulk, p.names, p.budget = 400_000, 3, 10 // a change takes several messages
@@ -105,6 +109,7 @@ func newPlan(r *rand.Rand) plan {
 		p.slow[name] = pick(1, 1, 1, 1, 4, 50)
 	}
 	p.echo = rate(0.6, 0.1, 0.3, 0.6)
+	p.rot, p.rekey, p.sick = rate(0.12, 0.3, 1), often(0.2), often(0.3)
 	p.choose(often(0.5), often)
 	p.foreign, p.badDumps = often(0.1), rate(0.4, 0.1, 0.5)
 	return p
@@ -121,12 +126,15 @@ const (
 	stopOne
 	freezeOne
 	fillDisk
+	sickenDisk
+	spoilSpool
 	askResync
 	changeList
 	askPause
 	refuseChange
 	tamper
 	turnClock
+	changeKey
 )
 
 // choose lists the kinds of trouble of a story: those that it has at all, each as often as it is listed; few: each only
@@ -136,9 +144,12 @@ func (p *plan) choose(few bool, often func(float64) bool) {
 		kind  trouble
 		times int
 		ok    bool
-	}{{cutConn, 2, true}, {partition, 1, true}, {killOne, 1, p.kill > 0}, {cutPower, 1, p.power > 0}, {stopOne, 1, true},
-		{freezeOne, 2, true}, {fillDisk, 1, p.fullDisk}, {askResync, 1, p.resyncs}, {changeList, 1, p.lists},
-		{askPause, 1, p.pause}, {refuseChange, 1, p.refusals}, {tamper, 1, p.tampering}, {turnClock, 1, p.clocks}} {
+	}{
+		{cutConn, 2, true}, {partition, 1, true}, {killOne, 1, p.kill > 0}, {cutPower, 1, p.power > 0}, {stopOne, 1, true},
+		{freezeOne, 2, true}, {fillDisk, 1, p.fullDisk}, {sickenDisk, 2, p.sick}, {spoilSpool, 1, p.rot > 0},
+		{askResync, 1, p.resyncs}, {changeList, 1, p.lists}, {askPause, 1, p.pause}, {refuseChange, 2, p.refusals},
+		{tamper, 1, p.tampering}, {turnClock, 1, p.clocks}, {changeKey, 2, p.rekey},
+	} {
 		if drop := few && !often(0.5); k.ok && !drop {
 			p.troubles = append(p.troubles, slices.Repeat([]trouble{k.kind}, k.times)...)
 		}

@@ -500,8 +500,10 @@ func (d *handle) fetch(after deltafile.State, epoch deltafile.Epoch, gen int) ([
 		return nil, errStale
 	case after.Serial > s.at.Serial && s.replica:
 		return nil, nil
+	case after.Serial > s.at.Serial && d.s.h.rottenHead:
+		return nil, errors.New("delta file ahead of the database")
 	case after.Serial > s.at.Serial:
-		d.p.w.oracle.complain("%s: delta file at %v is ahead of the database at %v", d.p.id(), after, s.at)
+		d.p.w.oracle.complain("O5: %s: delta file at %v is ahead of the database at %v", d.p.id(), after, s.at)
 		return nil, errors.New("delta file ahead of the database")
 	case after.Serial < s.base.Serial:
 		return nil, deltafile.ErrRebase

@@ -222,7 +222,10 @@ func (l *legacy) care(p *proc) error {
 	var damage *deltafile.FormatError
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.As(err, &damage), err == nil && renewed:
-		return l.begin(p)
+		if err = l.begin(p); errors.As(err, &damage) { // not a delta file: begin leaves it alone
+			err = p.fs().Rename(deltaName, deltaName+".rotten")
+		}
+		return err
 	case err != nil || len(c.lines) == 0:
 		return err
 	}

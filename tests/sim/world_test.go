@@ -48,7 +48,7 @@ type world struct {
 
 // stats count what a story was made of.
 type stats struct {
-	kills, powerCuts, faults, cuts, copies, commits, epochs, waits, verified int
+	kills, powerCuts, faults, cuts, copies, commits, epochs, waits, verified, rots int
 }
 
 // maxSteps ends a story that goes in circles.
