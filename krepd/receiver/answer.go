@@ -98,6 +98,10 @@ func (s *session) acknowledge(last *told, applied deltafile.State) error {
 	if now == *last {
 		return nil
 	}
+	if now.copies == last.copies && now.ack.Epoch == last.ack.Epoch && now.ack.Spooled < last.ack.Spooled {
+		// The spool was damaged or removed, and the feeder goes on behind what it had: the next hello tells.
+		return s.fail(wire.ReasonInternal, 0, fmt.Sprintf("spool has lost what was acknowledged: it ends at %d, not %d", now.ack.Spooled, last.ack.Spooled))
+	}
 	*last = now
 	return s.send(&now.ack)
 }

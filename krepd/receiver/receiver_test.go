@@ -510,6 +510,28 @@ func TestBreakdownIsTold(t *testing.T) {
 	}
 }
 
+// TestSpoolLosesWhatItHad: a spool that was damaged or removed ends before what was acknowledged. The feeder would
+// send only what comes next, so its stream ends.
+func TestSpoolLosesWhatItHad(t *testing.T) {
+	b := newBench(t)
+	_, b.spool.last = some(t, b.base, 1, 10)
+	b.spool.durable = b.spool.last
+	f := b.connect()
+	if h := f.hello(); h.Point.Serial != b.spool.last.Serial {
+		t.Fatalf("%+v", h)
+	}
+	b.spool.mu.Lock()
+	b.spool.last, b.spool.durable = b.base, b.base
+	b.spool.mu.Unlock()
+	b.app.set(func(*Standing) {})
+	if e := want[*wire.Error](f); e.Reason != wire.ReasonInternal {
+		t.Errorf("%+v", e)
+	}
+	if m := f.next(); m != nil {
+		t.Errorf("and then %+v", m)
+	}
+}
+
 func TestFailedSyncIsFatal(t *testing.T) {
 	b := newBench(t)
 	b.spool.err = errors.New("input/output error")
