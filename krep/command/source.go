@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"sync"
@@ -57,6 +58,8 @@ type databaseSource struct {
 	// to be told that one, for it would ask for copies without end.
 	byHand atomic.Bool
 
+	damage atomic.Pointer[damage] // met last; nil: none
+
 	mu sync.Mutex
 	db *kdb.DB
 	id os.FileInfo // of the file that db has open
@@ -93,7 +96,7 @@ func (d *databaseSource) Copy(ctx context.Context) (sender.Copy, error) {
 		return nil, err
 	}
 	s, err := db.Snapshot(ctx, d.dir)
-	if err != nil {
+	if d.met(db, err, true); err != nil {
 		return nil, err
 	}
 	d.found(s.Tampered() != nil)
@@ -113,6 +116,59 @@ func (d *databaseSource) found(byHand bool) {
 		Msg("the master's entries were changed behind its back: slaves that stream lack that, and are not compared with it; dump the database and load it to send what it holds to all")
 }
 
+// damage is what was found wrong with the file that db has open.
+type damage struct {
+	db  *kdb.DB
+	err error
+}
+
+// mendText is what to do about a file of which kdb.ErrDamaged is told.
+const mendText = "no command mends it: on a master move it away with the -wal and -shm beside it, and load a dump, the last one or one made on a slave; krepd sees to a slave's"
+
+// met takes note of what a reading has met: status reads little, and does not see most of the damage that a file may have.
+// It is forgotten when all of the content could be read, or another file is in its place.
+func (d *databaseSource) met(db *kdb.DB, err error, all bool) {
+	switch {
+	case errors.Is(err, kdb.ErrDamaged):
+		if was := d.damage.Swap(&damage{db, err}); was == nil || was.db != db {
+			d.log.Error().Err(err).Msg("the master's database is damaged: " + mendText)
+		}
+	case err == nil && all:
+		d.damage.Store(nil)
+	}
+}
+
+// known returns the damage of the file that is open now, if there is any that is known.
+func (d *databaseSource) known() error {
+	was := d.damage.Load()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if was == nil || was.db != d.db {
+		return nil
+	}
+	return was.err
+}
+
+// metBy is the database for a comparison, which notes damage.
+type metBy struct {
+	*kdb.DB
+	d *databaseSource
+}
+
+// Freeze implements verify.Master.
+func (m metBy) Freeze(ctx context.Context) (*kdb.Frozen, error) {
+	f, err := m.DB.Freeze(ctx)
+	m.d.met(m.DB, err, true)
+	return f, err
+}
+
+// Changes implements verify.Master.
+func (m metBy) Changes(ctx context.Context, after uint64, most int) ([]*deltafile.Changeset, error) {
+	css, err := m.DB.Changes(ctx, after, most)
+	m.d.met(m.DB, err, false)
+	return css, err
+}
+
 // Digest implements sender.Source.
 func (d *databaseSource) Digest(ctx context.Context) (at deltafile.State, digest [32]byte, ok bool) {
 	db, err := d.open(ctx)
@@ -120,6 +176,7 @@ func (d *databaseSource) Digest(ctx context.Context) (at deltafile.State, digest
 		return deltafile.State{}, digest, false
 	}
 	at, sum, err := db.Digest(ctx)
+	d.met(db, err, false)
 	return at, sum, err == nil && !at.IsZero()
 }
 

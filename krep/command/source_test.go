@@ -2,7 +2,10 @@ package command
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -28,6 +31,81 @@ func TestStatusOfCommandSource(t *testing.T) {
 		if says := strings.Contains(out.String(), "is not compared"); says != c.says {
 			t.Errorf("%q: %s", c.settings.snapshotCmd, &out)
 		}
+	}
+}
+
+// TestDamagedMaster: damage that only a full copy or krep verify meets is told by status from then on, with what to do, until
+// another file is there.
+func TestDamagedMaster(t *testing.T) {
+	dir := host(t, section)
+	path := filepath.Join(dir, "principal.sqlite")
+	fill := func() *kdb.DB {
+		db, err := kdb.Create(t.Context(), path, "EXAMPLE.ORG", kdb.Options{})
+		check(t, err)
+		_, err = db.Update(t.Context(), func(tx *kdb.Tx) error {
+			for i := range 200 {
+				if err := tx.PutPrincipal(&dumpfmt.Principal{Name: fmt.Sprintf("user%03d@EXAMPLE.ORG", i)}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		check(t, errors.Join(err, db.Harden(t.Context())))
+		return db
+	}
+	check(t, fill().Close())
+	k, _ := daemonOf(t, make(chan os.Signal))
+	tells := func(when string, want bool) {
+		t.Helper()
+		_, out, _ := run("status", "-json")
+		var st status
+		check(t, json.Unmarshal([]byte(out), &st))
+		code, table, _ := run("status")
+		for _, text := range []string{st.Unread, table} {
+			if got := strings.Contains(text, "database file is damaged") && strings.Contains(text, "move it away with the -wal and -shm beside it"); got != want {
+				t.Errorf("%s: %s", when, text)
+			}
+		}
+		if st.Slaves = nil; code != exitLagging || exitStatus(st, time.Minute) == exitLagging != want {
+			t.Errorf("%s: exit status %d, without the slaves %d", when, code, exitStatus(st, time.Minute))
+		}
+	}
+	meet := map[string]func() error{
+		"verify": func() error {
+			code, _, errs := run("verify")
+			if code != exitUnknown {
+				return fmt.Errorf("verify: %d, %s", code, errs)
+			}
+			return errors.New(errs)
+		},
+		"copy": func() error {
+			c, err := k.source.Copy(t.Context())
+			if err == nil {
+				err = errors.Join(err, c.Close())
+			}
+			return err
+		},
+	}
+	for name, met := range meet {
+		b, err := os.ReadFile(path)
+		check(t, err)
+		for i := 8 * 4096; i < len(b); i++ {
+			b[i] = 0xee
+		}
+		check(t, os.WriteFile(path, b, 0o600))
+		tells(name+" has not looked", false)
+		if err := met(); err == nil || !strings.Contains(err.Error(), "database file is damaged") {
+			t.Errorf("%s: %v", name, err)
+		}
+		tells(name, true)
+		tells(name+", asked again", true)
+		for _, end := range []string{"", "-wal", "-shm"} {
+			if err := os.Rename(path+end, path+end+".away"); err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+		}
+		check(t, fill().Close())
+		tells(name+", mended", false)
 	}
 }
 
@@ -91,6 +169,7 @@ func TestUnsent(t *testing.T) {
 		says string
 	}{
 		{status{Unsent: 3, UnsentSince: &long}, exitLagging, "the delta file lacks 3 changes that the database has, the first of them made 2m ago\n"},
+		{status{Unsent: 1, UnsentSince: &long}, exitLagging, "the delta file lacks one change that the database has, made 2m ago\n"},
 		{status{Unsent: 3, UnsentSince: &short}, exitStreaming, "made 1s ago\n"},
 		{status{OtherEpoch: "5f0c1d2e3a4b5c6d", Unsent: 3, UnsentSince: &long}, exitLagging, "than the database, which has been in epoch 5f0c1d2e3a4b5c6d for 2m, at serial 3\n"},
 		{status{OtherEpoch: "5f0c1d2e3a4b5c6d", UnsentSince: &short}, exitStreaming, "for 1s, at serial 0\n"},

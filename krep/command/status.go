@@ -13,6 +13,7 @@ import (
 	"krealm/internal/control"
 	"krealm/internal/daemon"
 	"krealm/internal/quorum"
+	"krealm/kdc/kdb"
 	"krealm/krep/sender"
 )
 
@@ -112,8 +113,11 @@ func (k *krep) status(ctx context.Context) status {
 		st.ByHand = src.byHand.Load()
 		if ok {
 			st.lacks(src.unsent(ctx, last))
-		} else if err := src.readable(ctx); err != nil {
-			st.Unread = err.Error()
+		} else {
+			st.unread(src.readable(ctx))
+		}
+		if st.Unread == "" {
+			st.unread(src.known())
 		}
 	}
 	for _, s := range k.set.Status() {
@@ -130,9 +134,7 @@ func (k *krep) status(ctx context.Context) status {
 
 // lacks takes note of what the delta file lacks, or of why that is not known.
 func (st *status) lacks(u unsent, err error) {
-	if err != nil {
-		st.Unread = err.Error()
-	}
+	st.unread(err)
 	if u.n > 0 || u.epoch != 0 {
 		st.Unsent, st.UnsentSince = u.n, &u.since
 	}
@@ -140,6 +142,21 @@ func (st *status) lacks(u unsent, err error) {
 		st.OtherEpoch = u.epoch.String()
 	}
 	st.Back = u.back
+}
+
+// unread takes note of why the database cannot be read, if it cannot.
+func (st *status) unread(err error) {
+	if err != nil {
+		st.Unread = advised(err).Error()
+	}
+}
+
+// advised adds to an error of the database what to do about it, where it is not to be guessed.
+func advised(err error) error {
+	if errors.Is(err, kdb.ErrDamaged) {
+		return fmt.Errorf("%w; %s", err, mendText)
+	}
+	return err
 }
 
 // socket returns the control socket that the flags or the configuration name.
@@ -253,6 +270,8 @@ func printTroubles(w io.Writer, st status) {
 	case st.OtherEpoch != "":
 		_, _ = fmt.Fprintf(w, "the delta file is of another epoch than the database, which has been in epoch %s for %s, at serial %d\n",
 			st.OtherEpoch, durationText(st.Now.Sub(*st.UnsentSince)), st.Unsent)
+	case st.UnsentSince != nil && st.Unsent == 1:
+		_, _ = fmt.Fprintf(w, "the delta file lacks one change that the database has, made %s ago\n", durationText(st.Now.Sub(*st.UnsentSince)))
 	case st.UnsentSince != nil:
 		_, _ = fmt.Fprintf(w, "the delta file lacks %d changes that the database has, the first of them made %s ago\n",
 			st.Unsent, durationText(st.Now.Sub(*st.UnsentSince)))

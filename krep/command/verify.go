@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -54,16 +55,16 @@ func (k *krep) verify(ctx context.Context, args map[string]string) (any, error) 
 	defer cancel()
 	db, err := src.open(ctx)
 	if err != nil {
-		return nil, late(ctx, err)
+		return nil, advised(late(ctx, err))
 	}
 	var names []string
 	for _, s := range k.set.Status() {
 		names = append(names, s.Name)
 	}
 	start := time.Now()
-	r, err := verify.Run(ctx, db, k.set, names, args["deep"] == "true")
+	r, err := verify.Run(ctx, metBy{db, src}, k.set, names, args["deep"] == "true")
 	if err != nil {
-		return nil, late(ctx, err)
+		return nil, advised(late(ctx, err))
 	}
 	src.found(r.ByHand)
 	e := k.log.Info()
@@ -194,8 +195,9 @@ func detail(s *verify.Slave) string {
 	if s.Reason == "" {
 		return text
 	}
+	reason := strings.Map(visible, s.Reason) // may quote a slave
 	if text == "-" {
-		return s.Reason
+		return reason
 	}
-	return text + "; " + s.Reason
+	return text + "; " + reason
 }

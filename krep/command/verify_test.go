@@ -15,7 +15,7 @@ import (
 func TestPrintVerify(t *testing.T) {
 	r := &verify.Report{Epoch: "5f0c1d2e3a4b5c6d", Serial: 48213, Entries: 381, Slaves: []verify.Slave{
 		{Slave: "kdc2.example.org", Result: verify.Same, Serial: 48213, Entries: 381},
-		{Slave: "kdc4.example.org", Result: verify.Unknown, Reason: "slave is not streaming: retrying: dial: connection refused"},
+		{Slave: "kdc4.example.org", Result: verify.Unknown, Reason: "slave is not streaming: broken: un\x1b[2Known\n"},
 		{Slave: "kdc5.example.org", Result: verify.Differs, Serial: 48214, Entries: 380, Parts: 2, ByHand: true, More: true,
 			Names: []verify.Entry{{Kind: "policy", Name: "staff", How: "missing"}, {Kind: "principal", Name: "a\x1bb@R", How: "differs"}, {Kind: "principal", Name: "caf\ufffd@R", NameHex: "636166e94052", How: "extra"}}},
 	}}
@@ -26,7 +26,7 @@ func TestPrintVerify(t *testing.T) {
 	want := `epoch 5f0c1d2e3a4b5c6d   serial 48213   381 entries
 SLAVE             RESULT   SERIAL  ENTRIES  DETAIL
 kdc2.example.org  same     48213   381      -
-kdc4.example.org  unknown  -       -        slave is not streaming: retrying: dial: connection refused
+kdc4.example.org  unknown  -       -        slave is not streaming: broken: un?[2Known?
 kdc5.example.org  differs  48214   380      2 of 256 parts, changed behind its back
 kdc5.example.org: policy staff: missing
 kdc5.example.org: principal "a\x1bb@R": differs
