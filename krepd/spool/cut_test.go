@@ -41,6 +41,38 @@ func TestCutUnderConstantLoad(t *testing.T) {
 	}
 }
 
+// A spool whose size could not be asked for as it was settled is cut all the same.
+func TestCutOfUnknownSize(t *testing.T) {
+	ctx, base := t.Context(), initial(7)
+	s, fsys := sickSpool(t, base)
+	css, last := some(t, base, 3)
+	if err := s.Append(ctx, css); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+	s, err := Open(s.Path(), fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	fsys.stats = 0
+	for range 2 { // the last one that asks is the spool itself
+		fsys.stats, fsys.blind = 0, fsys.stats
+		if st, _, err := s.Settle(ctx, base); err != nil || !st.Same(last) {
+			t.Fatalf("%v, %v", st, err)
+		}
+	}
+	if fsys.stats != fsys.blind {
+		t.Fatalf("asked %d times, and then %d times", fsys.blind, fsys.stats)
+	}
+	if err := s.Cut(ctx, last, true); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := deltafile.Check(s.Path()); err != nil || r.Changesets != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // A spool that somebody has removed, or put another in the place of, is missed also when nothing
 // comes that could not be appended, and begun anew.
 func TestCutMissesTheFile(t *testing.T) {

@@ -217,15 +217,24 @@ func (s *Spool) setUnsafe(last, db deltafile.State, why error) { s.note(last, db
 
 // note notes all of it at once: others read it meanwhile, and acknowledge.
 func (s *Spool) note(last, durable deltafile.State, from uint64, barred error) {
-	var size int64
-	if info, err := s.fsys.Stat(s.path); err == nil {
-		size = info.Size
-	}
+	size := s.size()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last, s.durable, s.bytes, s.from = last, durable, size, from
 	s.begun++
 	s.barred = barred
+}
+
+// size is that of the file; one that cannot be asked for is not taken for nothing, which need never be cut.
+func (s *Spool) size() int64 {
+	info, err := s.fsys.Stat(s.path)
+	switch {
+	case err == nil:
+		return info.Size
+	case errors.Is(err, fs.ErrNotExist):
+		return 0
+	}
+	return 1
 }
 
 // setAside renames the file to NAME.stale.
@@ -355,9 +364,7 @@ func (s *Spool) Cut(ctx context.Context, applied deltafile.State, quiet bool) er
 	}
 	size := int64(0)
 	if half {
-		if info, err := s.fsys.Stat(s.path); err == nil {
-			size = info.Size
-		}
+		size = s.size()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,6 +16,8 @@ type sickFS struct {
 	deltafile.FS
 	sick   bool
 	stuck  bool   // nothing can be cut off
+	stats  int    // how often a file was asked for
+	blind  int    // the which of these fails; 0: none
 	linger func() // called before an fsync, and before a file is put in another's place; nil: not
 }
 
@@ -27,6 +29,13 @@ func (f *sickFS) OpenAppend(name string) (deltafile.File, error) {
 func (f *sickFS) Create(name string) (deltafile.File, error) {
 	file, err := f.FS.Create(name)
 	return &sickFile{file, f}, err
+}
+
+func (f *sickFS) Stat(name string) (deltafile.Info, error) {
+	if f.stats++; f.stats == f.blind {
+		return deltafile.Info{}, errDisk
+	}
+	return f.FS.Stat(name)
 }
 
 func (f *sickFS) SyncDir(dir string) error {
