@@ -249,10 +249,15 @@ func TestListIsMended(t *testing.T) {
 			return why != nil && strings.Contains(*why, want)
 		}
 	}
+	good, then := "kdc2.example.org\n", time.Now().Add(-time.Hour)
+	write := func(text string) error {
+		return errors.Join(os.WriteFile(list, []byte(text), 0o600), os.Chtimes(list, then, then))
+	}
 	for name, c := range map[string]struct {
 		spoil, mend func() error
 		says        string
 	}{
+		"unseen":    {func() error { return write(strings.Repeat(":", len(good)-1) + "\n") }, func() error { return write(good) }, "line 1"},
 		"mode":      {func() error { return os.Chmod(list, 0o666) }, func() error { return os.Chmod(list, 0o600) }, "lets everybody write"},
 		"directory": {func() error { return os.Rename(list, list+".away") }, func() error { return os.Rename(list+".away", list) }, "no such file"},
 	} {
@@ -263,6 +268,40 @@ func TestListIsMended(t *testing.T) {
 			await(t, func() bool { return k.listTrouble.Load() == nil })
 		})
 	}
+}
+
+// A list that was in trouble and is now being written, slowly, is not taken up half-way: who is missing from it is not
+// off the list, and would need a full copy if the delta file were cut.
+func TestListIsMendedSlowly(t *testing.T) {
+	dir := host(t, section)
+	list := filepath.Join(dir, "slaves")
+	text := "kdc2.example.org\nkdc3.example.org\n"
+	daemontest.Write(t, dir, "slaves", []byte(text))
+	k, _ := daemonOf(t, nil)
+	check(t, os.Chmod(list, 0o666))
+	await(t, func() bool { return k.listTrouble.Load() != nil })
+	check(t, os.Chmod(list, 0o600))
+	over := time.NewTimer(listPoll + listPoll/2) // a look at a list in trouble is in between
+	defer over.Stop()
+	step := time.NewTicker(listSettles / 4)
+	defer step.Stop()
+	wrote, pause := time.Now(), time.Duration(0)
+	for i := 0; ; i++ {
+		pause = max(pause, time.Since(wrote))
+		wrote = time.Now()
+		daemontest.Write(t, dir, "slaves", []byte("kdc2.example.org\n#"+strings.Repeat("x", i%100)))
+		select {
+		case <-step.C:
+			if n := len(k.set.Status()); n != 2 && pause < listSettles { // this machine has not made it look finished
+				t.Fatalf("%d slaves while the list is being written", n)
+			}
+			continue
+		case <-over.C:
+		}
+		break
+	}
+	daemontest.Write(t, dir, "slaves", []byte(text+"kdc4.example.org\n"))
+	await(t, func() bool { return len(k.set.Status()) == 3 && k.listTrouble.Load() == nil })
 }
 
 func check(t *testing.T, err error) {

@@ -236,10 +236,9 @@ func (k *krep) watchList(ctx context.Context, hup <-chan os.Signal) error {
 			}
 		case <-w.C():
 		case <-poll.C:
-			if k.listTrouble.Load() != nil && k.listMended() {
-				taken = stampOf(k.s.slaves)
-				k.readList(false)
-				continue
+			if k.listTrouble.Load() != nil && k.listMended() { // as good as changed: it may be half written
+				taken = fileStamp{size: -2}
+				settled.Reset(listSettles)
 			}
 		}
 		if now := stampOf(k.s.slaves); now != seen {
