@@ -79,6 +79,9 @@ func KadminLocal(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			sep = "" // as MIT prints it
 		}
 		con.errorf("%s: %v%s%s", kadminName, err, sep, kadminUsage)
+		if errors.As(err, new(ownOption)) {
+			con.errorf("%s", kadminMore)
+		}
 		return 1
 	}
 	k := &kadmin{console: con, script: len(o.command) > 0, now: time.Now}
@@ -106,7 +109,7 @@ func parseKadmin(args []string) (*kadminOptions, error) {
 	const spec = "x:r:p:knq:w:d:s:mc:t:e:ON"
 	args, err := o.waitOptions.take(args, spec)
 	if err != nil {
-		return nil, err
+		return nil, ownOption{err}
 	}
 	g := getopt{args: args, spec: spec}
 	for {

@@ -28,6 +28,9 @@ type waitOptions struct {
 	timeout time.Duration // 0: not given
 }
 
+// ownOption is what is wrong with one of them: MIT's usage does not have it.
+type ownOption struct{ error }
+
 var errNoControl = errors.New("no control socket of krep configured: set control in [krep]")
 
 // take takes the two options out of args, up to the first word that is no option; spec says which
@@ -172,7 +175,15 @@ func lateText(l quorum.Late, at deltafile.State) string {
 	}
 	text := fmt.Sprintf("%s: %s, %s", l.Slave, l.State, where)
 	if l.LastError != "" {
-		text += ": " + l.LastError
+		text += ": " + strings.Map(visible, l.LastError)
 	}
 	return text
+}
+
+// visible replaces what a terminal could take for an order: slaves are quoted.
+func visible(r rune) rune {
+	if !strconv.IsPrint(r) {
+		return '?'
+	}
+	return r
 }

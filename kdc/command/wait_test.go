@@ -148,6 +148,18 @@ func about(text string, d time.Duration) bool {
 	return err == nil && got <= d && got > d/2
 }
 
+// Who gets one of our options wrong is shown them.
+func TestWaitUsage(t *testing.T) {
+	for _, args := range [][]string{{"-wait", "some"}, {"-wait-timeout"}} {
+		if status, _, errs := runProgram(KadminLocal, args...); status != 1 || !strings.Contains(errs, kadminUsage+kadminMore) {
+			t.Errorf("%v: %d, %s", args, status, errs)
+		}
+	}
+	if status, _, errs := runProgram(KadminLocal, "-q"); status != 1 || !strings.HasSuffix(errs, kadminUsage) {
+		t.Errorf("another: %d, %s", status, errs)
+	}
+}
+
 // What is not confirmed is said, with the slaves, and the status tells a script: 2. The change is
 // there; and what has failed by itself is not waited for.
 func TestWaitUnconfirmed(t *testing.T) {
@@ -166,11 +178,13 @@ func TestWaitUnconfirmed(t *testing.T) {
 	at := serial(t).Serial
 	say = quorum.Answer{Need: 2, Applied: 1, Listed: 3, Missing: []quorum.Late{
 		{Slave: "kdc4", State: "retrying", Epoch: "same", Serial: 5, LastError: "dial: connection refused"}, {Slave: "kdc5", State: "connecting"},
+		{Slave: "kdc7", State: "broken", LastError: "un\x1b[2Known\nkadmin.local: fine"},
 		{Slave: "kdc6", State: "streaming", Epoch: "0123456789abcdef", Serial: 9}}}
 	status, out, errs := runProgram(KadminLocal, "addprinc", "-pw", "secret1", "a")
 	want := "kadmin.local: change " + number(at+1) + ` is stored, but only 1 of 3 slaves have applied it after 7s, 2 are to:
 kadmin.local:   kdc4: retrying, at 5: dial: connection refused
 kadmin.local:   kdc5: connecting, how far is not known
+kadmin.local:   kdc7: broken, how far is not known: un?[2Known?kadmin.local: fine
 kadmin.local:   kdc6: streaming, at 9 of epoch 0123456789abcdef
 `
 	if status != 2 || out != "" || errs != want {
