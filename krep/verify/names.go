@@ -3,14 +3,15 @@ package verify
 import (
 	"cmp"
 	"encoding/hex"
+	"encoding/json"
 	"slices"
 	"unicode/utf8"
 
 	"krealm/dumpfmt"
 )
 
-// note adds what differs between two listings to a report, in order.
-func note(out *Slave, ours, theirs map[named]hash) {
+// note adds what differs between two listings to a report, in order, as far as it has room, in bytes of JSON.
+func note(out *Slave, ours, theirs map[named]hash, room int) {
 	for k, h := range ours {
 		t, ok := theirs[k]
 		switch {
@@ -28,8 +29,12 @@ func note(out *Slave, ours, theirs map[named]hash) {
 	slices.SortFunc(out.Names, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	})
-	if len(out.Names) > MaxNames {
-		out.Names, out.More = out.Names[:MaxNames:MaxNames], true
+	for i := range out.Names {
+		b, err := json.Marshal(&out.Names[i])
+		if room -= len(b) + 1; err != nil || room < 0 || i == MaxNames {
+			out.Names, out.More = out.Names[:i:i], true
+			break
+		}
 	}
 }
 

@@ -65,10 +65,11 @@ type Entry struct {
 	NameHex string `json:"name_hex,omitempty"` // the bytes of a name that is not UTF-8
 }
 
-// MaxNames bounds the names of one slave in a report, partsAtOnce the parts that are listed in one go.
+// MaxNames bounds the names of one slave in a report, maxNamesBytes those of all, partsAtOnce the parts that are listed in one go.
 const (
-	MaxNames    = 1000
-	partsAtOnce = 16
+	MaxNames      = 1000
+	maxNamesBytes = 8 << 20 // of all slaves, as JSON: the control socket takes no answer of any length
+	partsAtOnce   = 16
 )
 
 // Run compares. The error is one of the master's database; trouble with a slave is in the report.
@@ -84,7 +85,7 @@ func Run(ctx context.Context, m Master, slaves Slaves, names []string, deep bool
 	}
 	r := &Report{Epoch: c.State.Epoch.String(), Serial: c.State.Serial, Entries: c.Count, Deep: deep,
 		ByHand: c.Digest() != c.Kept, Slaves: make([]Slave, len(names))}
-	v := &run{master: m, slaves: slaves, frozen: f}
+	v := &run{master: m, slaves: slaves, frozen: f, room: maxNamesBytes / max(1, len(names))}
 	var g errgroup.Group
 	for i, name := range names {
 		g.Go(func() error {
@@ -99,6 +100,7 @@ func Run(ctx context.Context, m Master, slaves Slaves, names []string, deep bool
 type run struct {
 	master Master
 	slaves Slaves
+	room   int // for the names of one slave, in bytes
 
 	mu     sync.Mutex // a Frozen serves one at a time
 	frozen *kdb.Frozen
@@ -270,7 +272,7 @@ func (v *run) list(ctx context.Context, name string, parts []int, out *Slave) er
 		}
 	}
 	out.Serial = sums.Serial
-	note(out, ours, theirs)
+	note(out, ours, theirs, v.room)
 	return nil
 }
 

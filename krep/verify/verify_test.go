@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -291,5 +292,40 @@ func TestManyNames(t *testing.T) {
 	}
 	if s := r.Slaves[0]; s.Result != Differs || s.Parts < 250 || len(s.Names) != MaxNames || !s.More {
 		t.Errorf("%d parts, %d names, more %v", s.Parts, len(s.Names), s.More)
+	}
+}
+
+// liars are slaves that name entries of their own, with names as long as they come.
+type liars struct{ *world }
+
+func (l liars) Inspect(_ context.Context, _ string, m *wire.Inspect, each func(*wire.Listing) error) (*wire.Sums, error) {
+	st, err := l.master.State(l.t.Context())
+	out := &wire.Sums{Epoch: uint64(st.Epoch), Serial: st.Serial}
+	out.Parts[0][0] = 1
+	for i := range 20 {
+		one := wire.Item{Kind: 1, Name: fmt.Sprint(i, strings.Repeat("\xff", wire.MaxItemName-10))}
+		if m.Parts.Has(0) && err == nil {
+			err = each(&wire.Listing{Data: one.Append(nil)})
+		}
+	}
+	return out, err
+}
+
+// TestLongNames: whatever slaves say, the report is one that the control socket takes.
+func TestLongNames(t *testing.T) {
+	w := newWorld(t, 1, "a")
+	names := make([]string, 4)
+	r, err := Run(t.Context(), w.master, liars{w}, names, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(r)
+	if err != nil || len(b) > maxNamesBytes+1<<20 {
+		t.Errorf("a report of %d bytes, %v", len(b), err)
+	}
+	for _, s := range r.Slaves {
+		if s.Result != Differs || !s.More {
+			t.Errorf("%s, more: %v, %s", s.Result, s.More, s.Reason)
+		}
 	}
 }
