@@ -266,3 +266,37 @@ func TestWantedBeforeTheStart(t *testing.T) {
 		}
 	})
 }
+
+// TestRebuiltAndGone: that a full copy is loaded is noted though the stream ends in the same moment, by a pause or the slave.
+func TestRebuiltAndGone(t *testing.T) {
+	for i := range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			told := false
+			var b *bench
+			b = newBench(t, func(e *end) {
+				e.hello(baseOf(b))
+				for m := e.any(); m != nil; m = e.any() {
+					if m, ok := m.(*wire.SnapshotEnd); ok {
+						if i%2 == 0 {
+							b.wg.Go(func() { _ = b.set.Pause(b.status().Name, true) })
+						}
+						e.send(&wire.SnapshotEnd{Size: m.Size})
+						if i%2 == 1 {
+							_ = b.set.Pause(b.status().Name, true) // no second stream
+							return
+						}
+					}
+				}
+			}, func(o *Options) {
+				o.Wanted = func(string) bool { return true }
+				o.Rebuilt = func(string, func() bool) { b.safely(func() { told = true }) }
+			})
+			b.run()
+			<-time.After(time.Second)
+			b.stop()
+			if st := b.status(); st.FullDue == "" && !told {
+				t.Errorf("attempt %d: nobody was told of a full copy that was loaded: %+v", i, st)
+			}
+		})
+	}
+}

@@ -257,6 +257,7 @@ func (l *link) loaded() error {
 	l.s.update(func(p *slave.Progress) { err = p.OnCopyDone() })
 	if err == nil {
 		close(l.copyDone)
+		l.s.rebuilt() // here, for the other goroutine may have been told to end before it has seen this
 	}
 	return err
 }

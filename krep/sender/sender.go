@@ -236,18 +236,23 @@ func (s *Sender) copyLog(attempt zerolog.Logger, why string) zerolog.Logger {
 	return attempt
 }
 
-// copied notes that a full copy was loaded.
+// copied notes that a full copy was loaded, for the log.
 func (s *Sender) copied() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.full.Done()
-	s.mu.Unlock()
-	if s.o.Rebuilt != nil {
-		s.o.Rebuilt(s.entry.Name(), func() bool {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return s.p.Forced
-		})
+}
+
+// rebuilt tells whoever wants to know that a full copy was loaded.
+func (s *Sender) rebuilt() {
+	if s.o.Rebuilt == nil {
+		return
 	}
+	s.o.Rebuilt(s.entry.Name(), func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.p.Forced
+	})
 }
 
 // recovered ends the trouble when a stream has lasted for goodStream, and says so if not all of it was told.
