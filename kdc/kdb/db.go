@@ -21,8 +21,9 @@ type DB struct {
 	o     Options
 	file  os.FileInfo // that path named when it was opened
 
-	writing chan struct{} // holds one token: whoever has it uses w
+	writing chan struct{} // holds one token: whoever has it uses w and unsure
 	w       *conn         // nil until the first change, and after an error of the engine
+	unsure  bool          // the disk may have lost some of the -wal: nothing is to be committed behind that
 	line    line          // Updates that wait
 
 	limiting chan struct{} // likewise, for l

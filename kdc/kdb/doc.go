@@ -19,7 +19,8 @@
 //	after the commit    the change is there; the next writer, or Open, appends it
 //	during the append   a torn tail, which the next appender cuts off and writes again
 //	a failed fsync      the change has not happened, and the -wal begins anew, for what others
-//	                    had in it, lockout fields, may be lost to the disk
+//	                    had in it, lockout fields, may be lost to the disk; where that
+//	                    cannot be at once, before the next change
 //	power cut           as above, and the delta file may lose what was not synced: the
 //	                    table still has it, for changes leave the table only after a sync
 //

@@ -17,7 +17,7 @@ import (
 func (db *DB) Harden(ctx context.Context) error {
 	whole := false
 	err := db.withWriter(ctx, func(c *conn) (err error) {
-		whole, err = emptyWAL(ctx, c)
+		whole, err = db.emptyWAL(ctx, c, walPatience)
 		return err
 	})
 	if err != nil || whole {
@@ -28,22 +28,24 @@ func (db *DB) Harden(ctx context.Context) error {
 }
 
 // Readers, and others who move the -wal, are in the way for a moment as a rule.
-const (
-	walPatience = time.Second
-	walAgain    = 5 * time.Millisecond
-)
+const walAgain = 5 * time.Millisecond
+
+var walPatience = time.Second // tests lengthen it
 
 // emptyWAL moves what is in the -wal into the database file, synced, and lets the -wal begin anew. It waits for
-// who is in the way, for a second at most. whole: all of it has been moved, be the -wal empty or not.
-func emptyWAL(ctx context.Context, c *conn) (whole bool, err error) {
+// who is in the way as long as it is told. whole: all of it has been moved, be the -wal empty or not. The caller has
+// the token of w.
+func (db *DB) emptyWAL(ctx context.Context, c *conn, patience time.Duration) (whole bool, err error) {
 	for start := time.Now(); ; {
 		r, err := c.first("PRAGMA wal_checkpoint(TRUNCATE)")
 		if err != nil {
+			db.unsure = db.unsure || sqliteCode(err) == codeIOErr
 			return false, err
 		}
 		blocked, frames, moved := r.int(0) != 0, r.int(1), r.int(2) // -1, -1: somebody else moves it now
 		whole = moved == frames && frames >= 0
-		if !blocked || time.Since(start) >= walPatience {
+		db.unsure = db.unsure && blocked
+		if !blocked || time.Since(start) >= patience {
 			return whole, nil
 		}
 		t := time.NewTimer(walAgain)
@@ -59,15 +61,24 @@ func emptyWAL(ctx context.Context, c *conn) (whole bool, err error) {
 // afterFault is for a transaction that a fault of the disk has ended; the caller has the token of w, which is
 // closed. If it was an fsync that failed, what other connections had in the -wal by then may be
 // lost to the disk, and no later fsync brings it there: a commit behind it, by whatever process, would be lost
-// with it in a power cut. So the -wal begins anew, if the disk lets it.
+// with it in a power cut. So the -wal begins anew. Where that cannot be, for the disk is still sick, or somebody is
+// in the way, each of our later transactions tries it again before it begins.
 func (db *DB) afterFault(ctx context.Context) {
-	if db.openWriter(&db.w, "FULL") != nil {
-		return
+	db.unsure = true
+	_ = db.makeSure(context.WithoutCancel(ctx), walPatience)
+}
+
+// makeSure lets the -wal begin anew where db is unsure of what is in it. A reader may hold it for minutes: that is
+// no error, and what is committed meanwhile may be lost with what was before.
+func (db *DB) makeSure(ctx context.Context, patience time.Duration) (err error) {
+	if err := db.openWriter(&db.w, "FULL"); err != nil || !db.unsure {
+		return err
 	}
-	if _, err := emptyWAL(context.WithoutCancel(ctx), db.w); err != nil {
+	if _, err = db.emptyWAL(ctx, db.w, patience); err != nil {
 		_ = db.w.close()
 		db.w = nil
 	}
+	return err
 }
 
 // withWriter runs fn on the connection for writing, outside of a transaction.

@@ -21,7 +21,7 @@ func (db *DB) writeHeld(ctx context.Context, fn func(c *conn, st *state) error) 
 	if db.o.ReadOnly {
 		return state{}, fmt.Errorf("kdb: %s: %w", db.path, ErrReadOnly)
 	}
-	if err := db.openWriter(&db.w, "FULL"); err != nil {
+	if err := db.makeSure(ctx, 0); err != nil {
 		return state{}, annotate(db.path, err)
 	}
 	st, err := db.transact(ctx, db.w, fn)
