@@ -59,6 +59,9 @@ func openServed(ctx context.Context, opts *realmOptions, s *server) (*servedReal
 	r.open = opts.opener(s.con, r.warn, conf)
 	r.tellIgnored()
 	cur, err := r.openDatabase(ctx)
+	for errors.Is(err, kdb.ErrReplaced) { // while it was waited for
+		cur, err = r.openDatabase(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot initialize realm %s: %w", conf.Name, err)
 	}
@@ -116,7 +119,7 @@ func (r *servedRealm) openMaster(view *kdb.View) (*mkey.Keeper, error) {
 	return mkey.Keep(view, r.conf.MasterPrincipal, stash, r.once("master key"), r.open)
 }
 
-// awaitContent waits until a replica has its first snapshot.
+// awaitContent waits until a replica has its first snapshot. kdb.ErrReplaced: another file is to be waited for.
 func (r *servedRealm) awaitContent(ctx context.Context, view *kdb.View) error {
 	ticker := time.NewTicker(250 * time.Millisecond)
 	defer ticker.Stop()
@@ -134,6 +137,9 @@ func (r *servedRealm) awaitContent(ctx context.Context, view *kdb.View) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ticker.C:
+		}
+		if view.Replaced() {
+			return fmt.Errorf("%s: %w", r.conf.Database, kdb.ErrReplaced)
 		}
 		if err := view.Refresh(ctx); err != nil {
 			return err

@@ -179,7 +179,7 @@ func (v *View) Run(ctx context.Context) error {
 			settling = false
 		}
 		if now := time.Now(); now.Sub(checked) >= pollSlow {
-			if checked = now; v.replaced() {
+			if checked = now; v.Replaced() {
 				return fmt.Errorf("kdb: %s: %w", v.db.path, ErrReplaced)
 			}
 		}
@@ -196,8 +196,8 @@ func (v *View) Run(ctx context.Context) error {
 	}
 }
 
-// replaced says that another file has taken the name.
-func (v *View) replaced() bool {
+// Replaced says that another file has taken the name: what is in that will not be shown.
+func (v *View) Replaced() bool {
 	fi, err := os.Stat(v.db.path)
 	return err == nil && !os.SameFile(fi, v.file)
 }
@@ -295,7 +295,7 @@ func (v *View) refresh(ctx context.Context, most uint64) (err error) {
 		if v.c, err = openConn(v.db.path, "query_only = 1"); err != nil {
 			return err
 		}
-		if v.replaced() { // it may be another's that was opened; what the new file holds is not this view's to show
+		if v.Replaced() { // it may be another's that was opened; what the new file holds is not this view's to show
 			return errors.Join(ErrReplaced, v.drop())
 		}
 	}
