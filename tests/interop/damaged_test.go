@@ -197,3 +197,41 @@ func TestDamagedRelay(t *testing.T) {
 		t.Error("somebody has ended")
 	}
 }
+
+// TestDamagedMaster: pages of the master's database are damaged while all slaves stream. krep status tells of it once krep
+// verify has met it, and no more when what it says was done: a dump of a slave is loaded, which all slaves then get.
+func TestDamagedMaster(t *testing.T) {
+	ctx, x := startReplicating(t, "slave1")
+	kadmin(ctx, t, x.Realm, "addprinc -clearpolicy -pw before-The-damage-1 early")
+	x.caughtUp(ctx, t)
+	dump := dumpFile(x.Master, "of-slave.dump")
+	writeFile(t, dump, must(x.Slaves[0].Dump(ctx, "of-slave.dump"))(t))
+	db := x.Master.SQLite()
+	hardened(ctx, t, db)
+	spoil(t, db, 5*4096, 20*4096)
+	krep := func(verb string) (int, string) {
+		t.Helper()
+		r := must(x.Master.Run(ctx, "", "krep", verb))(t)
+		return r.Status, r.Stdout + r.Stderr
+	}
+	for _, verb := range []string{"verify", "status"} {
+		if code, out := krep(verb); code != 1 || !strings.Contains(out, "database file is damaged") || !strings.Contains(out, "move it away with the -wal and -shm beside it") {
+			t.Errorf("krep %s: %d, %s", verb, code, out)
+		}
+	}
+	for _, end := range []string{"", "-wal", "-shm"} {
+		if err := os.Rename(db+end, db+end+".away"); !errors.Is(err, os.ErrNotExist) {
+			check(t, err)
+		}
+	}
+	result, err := ours(ctx, x.Master, "kdb5_util", "load", dump)
+	succeeds(t, result, err)
+	kadmin(ctx, t, x.Realm, "addprinc -clearpolicy -pw behind-The-damage-2 late")
+	x.whole(ctx, t)
+	if code, out := krep("verify"); code != 0 {
+		t.Errorf("krep verify, mended: %d, %s", code, out)
+	}
+	if code, out := krep("status"); code != 0 || strings.Contains(out, "damaged") {
+		t.Errorf("krep status, mended: %d, %s", code, out)
+	}
+}
