@@ -61,8 +61,11 @@ func TestVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := m.verify(true, s, other, away)
-	got := fmt.Sprint(r.Slaves[0].Names)
-	want := fmt.Sprintf("[{principal user000003@%[1]s differs} {principal user000005@%[1]s missing} {principal user000005x@%[1]s extra} {principal user000007@%[1]s missing}]", realmName)
+	got := ""
+	for _, e := range r.Slaves[0].Names {
+		got += fmt.Sprintln(e.Kind, e.Name, e.How)
+	}
+	want := fmt.Sprintf("principal user000003@%[1]s differs\nprincipal user000005@%[1]s missing\nprincipal user000005x@%[1]s extra\nprincipal user000007@%[1]s missing\n", realmName)
 	if r.Slaves[0].Result != verify.Differs || !r.Slaves[0].ByHand || got != want {
 		t.Errorf("%+v\ngot  %s\nwant %s", r.Slaves[0], got, want)
 	}
