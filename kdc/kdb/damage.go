@@ -51,15 +51,21 @@ func (db *DB) Vouch(ctx context.Context) error {
 	if have, err := os.ReadFile(name); err == nil && string(have) == note {
 		return nil
 	}
-	draft := name + ".new"
-	err = os.WriteFile(draft, []byte(note), 0o600)
-	if err == nil {
-		err = os.Rename(draft, name)
-	}
-	if err != nil {
-		return fmt.Errorf("kdb: %w", err)
-	}
-	return nil
+	_, err = db.write(ctx, func(_ *conn, st *state) error { // nobody makes it a master's meanwhile
+		if !st.replica {
+			return fmt.Errorf("kdb: %s: %w", db.path, ErrMaster)
+		}
+		draft := name + ".new"
+		err := os.WriteFile(draft, []byte(note), 0o600)
+		if err == nil {
+			err = os.Rename(draft, name)
+		}
+		if err != nil {
+			return fmt.Errorf("kdb: %w", err)
+		}
+		return nil
+	})
+	return err
 }
 
 // replicaNote is what the note says of a file.

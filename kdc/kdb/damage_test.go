@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // spoil writes over a part of a file, in place.
@@ -282,6 +283,38 @@ func TestVouch(t *testing.T) {
 	must(t, Remove(s.path))
 	if _, err := os.Stat(s.path + replicaSuffix); err == nil {
 		t.Error("a note of nothing is left")
+	}
+}
+
+// Nor for one that is being made a master's at that moment.
+func TestVouchBesideAPromotion(t *testing.T) {
+	_, s := pair(t)
+	var vouched chan error
+	was := failpoint
+	failpoint = func(name string) {
+		if name == "commit" && vouched == nil { // the note that there may have been is gone
+			vouched = make(chan error, 1)
+			other, err := Open(t.Context(), s.path, Options{}) // krepd's
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			go func() { vouched <- errors.Join(other.Vouch(context.Background()), other.Close()) }()
+			select {
+			case err := <-vouched:
+				vouched <- err
+			case <-time.After(moment):
+			}
+		}
+	}
+	_, err := s.NewEpoch(t.Context())
+	failpoint = was
+	must(t, err)
+	if err := <-vouched; !errors.Is(err, ErrMaster) {
+		t.Errorf("vouched for: %v", err)
+	}
+	if _, err := os.Stat(s.path + replicaSuffix); err == nil {
+		t.Error("a master's database is noted as a replica's")
 	}
 }
 
