@@ -96,7 +96,7 @@ func (d *databaseSource) Copy(ctx context.Context) (sender.Copy, error) {
 		return nil, err
 	}
 	s, err := db.Snapshot(ctx, d.dir)
-	if d.met(db, err, true); err != nil {
+	if d.met(db, err, false); err != nil {
 		return nil, err
 	}
 	d.found(s.Tampered() != nil)
@@ -126,7 +126,7 @@ type damage struct {
 const mendText = "no command mends it: on a master move it away with the -wal and -shm beside it, and load a dump, the last one or one made on a slave; krepd sees to a slave's"
 
 // met takes note of what a reading has met: status reads little, and does not see most of the damage that a file may have.
-// It is forgotten when all of the content could be read, or another file is in its place.
+// It is forgotten when all of the content could be read off the disk, or another file is in its place.
 func (d *databaseSource) met(db *kdb.DB, err error, all bool) {
 	switch {
 	case errors.Is(err, kdb.ErrDamaged):
@@ -149,23 +149,24 @@ func (d *databaseSource) known() error {
 	return was.err
 }
 
-// metBy is the database for a comparison, which notes damage.
+// metBy is the database for a comparison, which notes damage as that of the file that known has open.
 type metBy struct {
 	*kdb.DB
-	d *databaseSource
+	d     *databaseSource
+	known *kdb.DB
 }
 
 // Freeze implements verify.Master.
 func (m metBy) Freeze(ctx context.Context) (*kdb.Frozen, error) {
 	f, err := m.DB.Freeze(ctx)
-	m.d.met(m.DB, err, true)
+	m.d.met(m.known, err, true)
 	return f, err
 }
 
 // Changes implements verify.Master.
 func (m metBy) Changes(ctx context.Context, after uint64, most int) ([]*deltafile.Changeset, error) {
 	css, err := m.DB.Changes(ctx, after, most)
-	m.d.met(m.DB, err, false)
+	m.d.met(m.known, err, false)
 	return css, err
 }
 
@@ -176,7 +177,6 @@ func (d *databaseSource) Digest(ctx context.Context) (at deltafile.State, digest
 		return deltafile.State{}, digest, false
 	}
 	at, sum, err := db.Digest(ctx)
-	d.met(db, err, false)
 	return at, sum, err == nil && !at.IsZero()
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,6 +90,7 @@ func TestDamagedMaster(t *testing.T) {
 	for name, met := range meet {
 		b, err := os.ReadFile(path)
 		check(t, err)
+		whole := bytes.Clone(b)
 		for i := 8 * 4096; i < len(b); i++ {
 			b[i] = 0xee
 		}
@@ -99,6 +101,16 @@ func TestDamagedMaster(t *testing.T) {
 		}
 		tells(name, true)
 		tells(name+", asked again", true)
+		check(t, os.WriteFile(path, whole, 0o600))
+		if err := meet["verify"](); strings.Contains(err.Error(), "damaged") {
+			t.Errorf("%s, mended in place: %v", name, err)
+		}
+		tells(name+", mended in place", false)
+		check(t, os.WriteFile(path, b, 0o600))
+		if err := meet["verify"](); !strings.Contains(err.Error(), "database file is damaged") { // a connection may remember what the file had
+			t.Errorf("%s, damaged once more: %v", name, err)
+		}
+		tells(name+", damaged once more", true)
 		for _, end := range []string{"", "-wal", "-shm"} {
 			if err := os.Rename(path+end, path+end+".away"); err != nil && !os.IsNotExist(err) {
 				t.Fatal(err)
@@ -154,6 +166,18 @@ func TestUnsent(t *testing.T) {
 	ahead.Serial += 2
 	if u, err := src.unsent(t.Context(), ahead); err != nil || u.n != 0 || u.back == nil || *u.back != 3 {
 		t.Errorf("file ahead of the database: %+v, %v", u, err)
+	}
+	replica := &databaseSource{path: path + ".replica", log: zerolog.Nop()}
+	defer replica.Close()
+	slave, err := kdb.InitSlave(t.Context(), replica.path, "EXAMPLE.ORG", kdb.Options{})
+	check(t, err)
+	defer slave.Close()
+	full, err := db.Snapshot(t.Context(), t.TempDir())
+	check(t, err)
+	_, err = slave.LoadSnapshot(t.Context(), io.NewSectionReader(full, 0, full.Size()))
+	check(t, errors.Join(err, full.Close()))
+	if u, err := replica.unsent(t.Context(), ahead); err != nil || u.back != nil {
+		t.Errorf("file ahead of a relay's database: %+v, %v", u, err)
 	}
 	gone := &databaseSource{path: path + ".gone", log: zerolog.Nop()}
 	var st status

@@ -15,6 +15,7 @@ import (
 	"krealm/internal/control"
 	"krealm/internal/daemon"
 	"krealm/internal/quorum"
+	"krealm/kdc/kdb"
 	"krealm/krep/verify"
 )
 
@@ -53,16 +54,21 @@ func (k *krep) verify(ctx context.Context, args map[string]string) (any, error) 
 	timeout = min(timeout, quorum.MaxTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the master's database was not read within %v: give it a longer -timeout", timeout))
 	defer cancel()
-	db, err := src.open(ctx)
+	known, err := src.open(ctx)
 	if err != nil {
 		return nil, advised(late(ctx, err))
 	}
+	db, err := kdb.Open(ctx, src.path, kdb.Options{ReadOnly: true}) // what the file has, not what a connection remembers of it
+	if src.met(known, err, false); err != nil {
+		return nil, advised(late(ctx, err))
+	}
+	defer func() { _ = db.Close() }()
 	var names []string
 	for _, s := range k.set.Status() {
 		names = append(names, s.Name)
 	}
 	start := time.Now()
-	r, err := verify.Run(ctx, metBy{db, src}, k.set, names, args["deep"] == "true")
+	r, err := verify.Run(ctx, metBy{db, src, known}, k.set, names, args["deep"] == "true")
 	if err != nil {
 		return nil, advised(late(ctx, err))
 	}

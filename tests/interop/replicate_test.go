@@ -134,6 +134,16 @@ func TestResyncPauseResume(t *testing.T) {
 	krep("resume", first)
 	x.caughtUp(ctx, t)
 	x.equal(ctx, t)
+	for string(readFile(t, x.Master.Delta+".resync")) != "" { // the copy is there, and about to be noted
+		check(t, ctx.Err())
+	}
+	x.krep.Kill()
+	x.krep = must(x.Master.StartKrep(ctx))(t)
+	kadmin(ctx, t, x.Realm, "addprinc -clearpolicy -pw again-1 again")
+	x.caughtUp(ctx, t)
+	if log := x.krep.Log(); strings.Contains(log, "full copy") {
+		t.Errorf("what was done is done again after a restart:\n%s", log)
+	}
 }
 
 // TestSlaveKDCFollows: a KDC that runs on the slave answers with a change as soon as the slave's
