@@ -1,6 +1,7 @@
 package krb
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -264,6 +265,24 @@ func TestKDCsClock(t *testing.T) {
 		_, err := c.Ticket(t.Context(), name("kdc2"))
 		if !errors.Is(err, errSkew) || errors.Is(err, errOpenReply) || !strings.Contains(err.Error(), want) {
 			t.Errorf("KDC off by %v: %v", off, err)
+		}
+		// An answer to another request is none, whatever its time.
+		var first []byte
+		kdc.mu.Lock()
+		kdc.edit = func(reply []byte) []byte {
+			const asRep = 0x6b
+			if reply[0] != asRep {
+				return reply
+			}
+			if first == nil {
+				first = bytes.Clone(reply)
+			}
+			return first
+		}
+		kdc.mu.Unlock()
+		_, _ = c.Ticket(t.Context(), name("kdc2"))
+		if _, err := c.Ticket(t.Context(), name("kdc2")); !errors.Is(err, errOpenReply) || errors.Is(err, errSkew) {
+			t.Errorf("an old answer of a KDC off by %v: %v", off, err)
 		}
 	}
 }
