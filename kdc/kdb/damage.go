@@ -113,9 +113,14 @@ func Expendable(ctx context.Context, path, realm string) error {
 	if string(note) != replicaNote(realm, fi) {
 		return fmt.Errorf("kdb: %s: %w: it is not known for a replica of %s", path, ErrNotExpendable, realm)
 	}
+	if cause := trouble(path); cause != nil { // no empty database could take its place
+		return fmt.Errorf("kdb: %s: %w: %w", path, ErrNotExpendable, cause)
+	}
 	_, err = asideName(path)
 	return err
 }
+
+var trouble = diskTrouble // tests have a full disk
 
 // inspect lets SQLite look at all of the file: ErrDamaged, ErrSound, or what kept it from that.
 func inspect(ctx context.Context, path string) error {

@@ -246,6 +246,22 @@ func names(t *testing.T, path string) string {
 	return strings.Join(out, " ")
 }
 
+// Nor is one without room for another: the slave would be without any, and krepd could not so much as say so.
+func TestNotSetAsideOnAFullDisk(t *testing.T) {
+	path := abandoned(t, true)
+	spoil(t, path, 0, 100)
+	was := trouble
+	trouble = func(string) error { return ErrFull }
+	kept, err := SetAside(t.Context(), path, testRealm)
+	trouble = was
+	if !errors.Is(err, ErrNotExpendable) || !errors.Is(err, ErrFull) {
+		t.Errorf("%q, %v", kept, err)
+	}
+	if _, err := SetAside(t.Context(), path, testRealm); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}
+
 // A disk that damages one after the other is not filled.
 func TestSetAsideEnds(t *testing.T) {
 	path := abandoned(t, true)
