@@ -112,7 +112,12 @@ func TestSetAsideKilled(t *testing.T) {
 		t.Run(at, func(t *testing.T) {
 			_, slave := pair(t)
 			must(t, slave.Vouch(t.Context()))
+			_, err := slave.write(t.Context(), func(c *conn, _ *state) error { return c.exec("UPDATE state SET id = 1") })
+			must(t, err)
 			wal := bytesOf(t, slave.path+"-wal")
+			if wal == "" {
+				t.Fatal("an empty -wal shows nothing")
+			}
 			closeDB(t, slave)
 			path := slave.path
 			must(t, os.WriteFile(path+"-wal", []byte(wal), 0o600))
