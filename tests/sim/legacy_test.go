@@ -231,8 +231,8 @@ func (l *legacy) sent(p *proc, at deltafile.State, c toAppend) error {
 			if l.unsent[name] == n {
 				delete(l.unsent, name)
 			}
-			for _, d := range l.doubts {
-				if m, ok := d.names[name]; ok && m <= n {
+			for _, d := range l.doubts { // a state of another epoch does not get it
+				if m, ok := d.names[name]; ok && m <= n && d.from.Epoch == at.Epoch {
 					delete(d.names, name)
 					d.upto = max(d.upto, at.Serial)
 				}
