@@ -28,6 +28,7 @@ type DB struct {
 
 	limiting chan struct{} // likewise, for l
 	l        *conn         // lockout counters, not fsynced
+	limits   int64         // how many since it has last moved the -wal
 
 	gates gates
 

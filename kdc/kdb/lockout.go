@@ -11,7 +11,8 @@ import (
 // ErrNotFound if there is no such principal.
 //
 // Lockout fields change with every login, so they are not fsynced: a crash of the program keeps
-// them, a power cut may take the last ones. Other changes are not affected by that.
+// them, a power cut may take the last ones. Other changes are not affected by that. An error may also be of a
+// disk that fails as they are moved into the database file, though they are set.
 func (db *DB) SetLockout(ctx context.Context, name string, l dumpfmt.Lockout) error {
 	n, err := db.setLockouts(ctx, map[string]dumpfmt.Lockout{name: l})
 	if err == nil && n == 0 {
@@ -34,19 +35,39 @@ func (db *DB) setLockouts(ctx context.Context, batch map[string]dumpfmt.Lockout)
 	if len(batch) == 0 {
 		return 0, nil
 	}
+	n, err = db.limit(ctx, batch)
+	if sqliteCode(err) == codeIOErr && acquire(ctx, db.writing) == nil {
+		db.afterFault(ctx)
+		db.writing <- struct{}{}
+	}
+	return n, annotate(db.path, err)
+}
+
+// limitsMoved is how many lockout fields are written before the -wal is moved into the database file. SQLite
+// would do that by itself, and tell nobody if the fsync of the -wal failed: what is committed behind what was
+// lost then would be lost with it in a power cut.
+const limitsMoved = 500
+
+// limit writes lockout fields, and moves the -wal now and then. An error of that is returned though they are written.
+func (db *DB) limit(ctx context.Context, batch map[string]dumpfmt.Lockout) (n int64, err error) {
 	if err := acquire(ctx, db.limiting); err != nil {
 		return 0, err
 	}
 	defer func() { db.limiting <- struct{}{} }()
-	if err := db.openWriter(&db.l, "NORMAL"); err != nil {
-		return 0, annotate(db.path, err)
+	if err := db.openWriter(&db.l, "NORMAL", "wal_autocheckpoint = 0"); err != nil {
+		return 0, err
 	}
 	n, err = writeLockouts(ctx, db.l, batch)
+	if db.limits += n; err == nil && db.limits >= limitsMoved {
+		db.limits = 0
+		failpoint("move")
+		_, err = db.l.first("PRAGMA wal_checkpoint(PASSIVE)")
+	}
 	if sqliteCode(err) != 0 {
 		_ = db.l.close()
 		db.l = nil
 	}
-	return n, annotate(db.path, err)
+	return n, err
 }
 
 func writeLockouts(ctx context.Context, c *conn, batch map[string]dumpfmt.Lockout) (n int64, err error) {

@@ -34,6 +34,28 @@ func descriptors(t *testing.T, name string) map[int]bool {
 	return out
 }
 
+// newDescriptor is the one of a file that was not there before.
+func newDescriptor(t *testing.T, name string, before map[int]bool) int {
+	t.Helper()
+	var own []int
+	for fd := range descriptors(t, name) {
+		if !before[fd] {
+			own = append(own, fd)
+		}
+	}
+	if len(own) != 1 {
+		t.Fatalf("descriptors of the writer: %v, before %v", own, before)
+	}
+	return own[0]
+}
+
+// unsyncable makes a descriptor one that takes everything, and cannot be synced.
+func unsyncable(t *testing.T, fd int) {
+	t.Helper()
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	must(t, errors.Join(err, unix.Dup2(int(null.Fd()), fd), null.Close()))
+}
+
 // platter is what a disk holds of a file after an fsync has failed, for which it held before, and what was
 // written later was synced: pages that were written up to the failure and not since are lost.
 func platter(before, failed, after []byte) []byte {
@@ -58,15 +80,7 @@ func lost(t *testing.T, meanwhile func(db *DB)) (db *DB, synced, failed []byte) 
 	wal := db.path + "-wal"
 	before := descriptors(t, wal)
 	put(t, db, princ("alice", 1))
-	var own []int // of the connection that writes
-	for fd := range descriptors(t, wal) {
-		if !before[fd] {
-			own = append(own, fd)
-		}
-	}
-	if len(own) != 1 {
-		t.Fatalf("descriptors of the writer: %v, before %v", own, before)
-	}
+	own := newDescriptor(t, wal, before) // of the connection that writes
 	synced, err := os.ReadFile(wal)
 	must(t, err)
 	must(t, db.SetLockout(t.Context(), "alice@"+testRealm, dumpfmt.Lockout{LastFailed: 1, FailCount: 1}))
@@ -78,10 +92,7 @@ func lost(t *testing.T, meanwhile func(db *DB)) (db *DB, synced, failed []byte) 
 		if name != "commit" {
 			return
 		}
-		null, err := os.OpenFile("/dev/null", os.O_RDWR, 0) // takes everything, and cannot be synced
-		if err := errors.Join(err, unix.Dup2(int(null.Fd()), own[0]), null.Close()); err != nil {
-			t.Error(err)
-		}
+		unsyncable(t, own)
 		if meanwhile != nil {
 			meanwhile(db)
 		}
@@ -126,6 +137,58 @@ func TestCommitBehindALostOne(t *testing.T) {
 	defer closeDB(t, other)
 	put(t, other, princ("carol", 1))
 	survives(t, db, synced, failed)
+}
+
+// So is the moving of the -wal behind lockout fields, whose fsync may be the first that fails.
+func TestCommitBehindALostMove(t *testing.T) {
+	db := newMaster(t, Options{})
+	put(t, db, princ("alice", 1))
+	wal := db.path + "-wal"
+	synced, err := os.ReadFile(wal)
+	must(t, err)
+	before := descriptors(t, wal)
+	limit := func(n uint32) error {
+		return db.SetLockout(t.Context(), "alice@"+testRealm, dumpfmt.Lockout{LastFailed: n, FailCount: n})
+	}
+	must(t, limit(1))
+	own := newDescriptor(t, wal, before)
+	var failed []byte
+	was := failpoint
+	defer func() { failpoint = was }()
+	failpoint = func(name string) {
+		if name == "move" {
+			failed, err = os.ReadFile(wal)
+			must(t, err)
+			unsyncable(t, own)
+		}
+	}
+	db.limits = limitsMoved - 1
+	if err := limit(2); sqliteCode(err) != codeIOErr {
+		t.Fatalf("the fsync did not fail: %v", err)
+	}
+	failpoint = was
+	other, err := Open(t.Context(), db.path, Options{}) // as another program's
+	must(t, err)
+	defer closeDB(t, other)
+	put(t, other, princ("carol", 1))
+	survives(t, db, synced, failed)
+	must(t, limit(3))
+}
+
+// Lockout fields alone do not let the -wal grow for ever.
+func TestLockoutsAreMoved(t *testing.T) {
+	db := newMaster(t, Options{})
+	put(t, db, princ("alice", 1))
+	for n := range uint32(8 * limitsMoved) {
+		must(t, db.SetLockout(t.Context(), "alice@"+testRealm, dumpfmt.Lockout{LastFailed: n}))
+	}
+	const pages = 4 * limitsMoved // at most, with what is written while it is moved
+	if fi, err := os.Stat(db.path + "-wal"); err != nil || fi.Size() > pages*4200 {
+		t.Errorf("%v, %v", fi.Size(), err)
+	}
+	if n := alone(t, db.path); n != 1 {
+		t.Errorf("the file itself is at %d", n)
+	}
 }
 
 // patient lets Harden wait for as long as a busy machine takes to end what it waits for after a moment.

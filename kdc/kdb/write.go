@@ -53,7 +53,7 @@ func acquire(ctx context.Context, token <-chan struct{}) error {
 
 // openWriter opens a connection for writing where there is none. journal_size_limit cuts the
 // -wal back after a load has made it as large as the database.
-func (db *DB) openWriter(c **conn, synchronous string) (err error) {
+func (db *DB) openWriter(c **conn, synchronous string, more ...string) (err error) {
 	db.mu.Lock()
 	closed := db.closed
 	db.mu.Unlock()
@@ -61,8 +61,8 @@ func (db *DB) openWriter(c **conn, synchronous string) (err error) {
 		return errClosed
 	}
 	if *c == nil {
-		*c, err = openConn(db.path, "synchronous = "+synchronous,
-			"secure_delete = FAST", "journal_size_limit = 16777216", "busy_timeout = 0") // begin waits
+		*c, err = openConn(db.path, append([]string{"synchronous = " + synchronous,
+			"secure_delete = FAST", "journal_size_limit = 16777216", "busy_timeout = 0"}, more...)...) // begin waits
 		if err == nil {
 			(*c).gate = gate{path: db.path + gateSuffix, all: &db.gates}
 		}
