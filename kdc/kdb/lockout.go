@@ -36,7 +36,8 @@ func (db *DB) setLockouts(ctx context.Context, batch map[string]dumpfmt.Lockout)
 		return 0, nil
 	}
 	n, err = db.limit(ctx, batch)
-	if sqliteCode(err) == codeIOErr && acquire(ctx, db.writing) == nil {
+	if sqliteCode(err) == codeIOErr { // also when ctx has ended: others rely on it
+		<-db.writing
 		db.afterFault(ctx)
 		db.writing <- struct{}{}
 	}
