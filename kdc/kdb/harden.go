@@ -58,8 +58,8 @@ func (db *DB) emptyWAL(ctx context.Context, c *conn, patience time.Duration) (wh
 	}
 }
 
-// afterFault is for a transaction that a fault of the disk has ended; the caller has the token of w, which is
-// closed. If it was an fsync that failed, what other connections had in the -wal by then may be
+// afterFault is for a transaction that a fault of the disk has ended; the caller has the token of w. The connection that
+// has met it is closed. If it was an fsync that failed, what other connections had in the -wal by then may be
 // lost to the disk, and no later fsync brings it there: a commit behind it, by whatever process, would be lost
 // with it in a power cut. So the -wal begins anew. Where that cannot be, for the disk is still sick, or somebody is
 // in the way, each of our later transactions tries it again before it begins.
